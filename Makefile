@@ -1,0 +1,43 @@
+# make run    train and compare on the embedded data     make test   everything that can be checked
+# make lint   style and types                            make results   remake the committed tables
+# A torch without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+RUN := .venv/bin/python -m sslbench
+DATA ?= $(SSLBENCH_DATA)
+CI_JOBS := hcsc,pcl,moco,simclr
+
+.PHONY: run test quick-test lint results clean
+
+run: .venv/ready
+	$(RUN) run
+
+test: .venv/ready
+	.venv/bin/python -m pytest
+
+quick-test: .venv/ready
+	.venv/bin/python -m pytest -m "not slow"
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+results: .venv/ready
+	$(RUN) run --suite quick --methods hcsc,pcl,moco,simclr,hcsc@released-code
+	$(RUN) run --suite cifar10-mini --methods hcsc,pcl,moco,simclr,hcsc@released-code --data "$(DATA)"
+	.venv/bin/python -m sslbench.publish quick cifar10-mini
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| (echo "sslbench needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1)
+	@$(PYTHON) -m venv .venv \
+		|| (echo "no venv module: apt-get install python3-venv"; exit 1)
+	.venv/bin/python -m pip install --upgrade pip
+	$(if $(TORCH_INDEX),.venv/bin/python -m pip install torch torchvision --index-url $(TORCH_INDEX))
+	.venv/bin/python -m pip install -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,151 @@
+"""Weighted k-nearest-neighbour vote on frozen, L2-normalised features.
+
+Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018,
+arXiv:1805.01978, section 3.4. The defaults are those of DINO (arXiv:2104.14294, section 4.1 and
+released code); all of ``neighbours`` are measured in one pass, and which of them is the headline is
+fixed before anything is measured.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from sslbench.api import (
+    DataError,
+    Evaluation,
+    EvaluationContext,
+    Metric,
+    Outcome,
+    Scores,
+    Settings,
+    Subject,
+    register_evaluation,
+)
+from sslbench.data.datasets import LabelledDataset
+from sslbench.data.spec import DatasetSpec
+from sslbench.metrics.accuracy import EMPTY, RANKS, hits, means, percent, prediction_table
+from sslbench.nn.encoder import Encoder
+from sslbench.nn.search import nearest
+
+VOTES = 2**24  # numbers in a block of queries x classes: 128 MiB
+
+
+class KNNConfig(Settings):
+    """How many neighbours vote, and how steeply a vote falls with distance."""
+
+    neighbours: tuple[int, ...] = Field((10, 20, 100, 200), min_length=1)
+    headline: int = Field(20, ge=1)  # which of them gives top1 and top5
+    temperature: float = Field(0.07, gt=0)
+    level: int = Field(0, ge=0)  # of the labels; 0 is the finest
+
+    @model_validator(mode="after")
+    def _headline_is_measured(self) -> "KNNConfig":
+        if min(self.neighbours) < 1 or len(set(self.neighbours)) < len(self.neighbours):
+            raise ValueError(f"neighbours {list(self.neighbours)}: expected different numbers >= 1")
+        if self.headline not in self.neighbours:
+            raise ValueError(f"headline {self.headline} is none of {list(self.neighbours)}")
+        return self
+
+
+@register_evaluation("knn")
+class KNN(Evaluation):
+    """Training images vote for their class with exp(cosine / temperature)."""
+
+    Config = KNNConfig
+    metrics: tuple[Metric, ...] = (Metric("top1"), Metric("top5"))
+    version = 1
+
+    def __init__(self, config: KNNConfig) -> None:
+        super().__init__(config)
+        each = (Metric(f"top1_k{neighbours}") for neighbours in sorted(config.neighbours))
+        self.metrics = (*type(self).metrics, *each)
+
+    def unsupported(self, encoder: Encoder, dataset: DatasetSpec) -> str | None:
+        if dataset.task != "classification":
+            return f"kNN votes for one class per image; {dataset.name} is a {dataset.task} data set"
+        if self.config.level >= len(dataset.levels):
+            return (
+                f"level {self.config.level}: {dataset.name} has {len(dataset.levels)} label levels"
+            )
+        return None
+
+    def run(
+        self, subject: Subject, dataset: LabelledDataset, context: EvaluationContext
+    ) -> Outcome:
+        config = self.config
+        bank = context.features(subject.encoder, dataset, "train")
+        most = max(config.neighbours)
+        if most > len(bank.x):
+            raise DataError(
+                f"knn: {dataset.spec.name} has {len(bank.x)} training images, fewer than "
+                f"k = {most}. Set smaller settings.neighbours and settings.headline"
+            )
+        test = context.features(subject.encoder, dataset, "test")
+        similarity, position = nearest(
+            normalize(test.x.to(context.device)), normalize(bank.x.to(context.device)), most
+        )
+        labels = bank.y[:, config.level].to(context.device)
+        ranked = ranked_classes(
+            similarity,
+            labels[position],
+            dataset.spec.levels[config.level].classes,
+            config.neighbours,
+            config.temperature,
+        )
+        columns = {f"k{neighbours}": ranks.cpu().numpy() for neighbours, ranks in ranked.items()}
+        columns["ranked"] = columns[f"k{config.headline}"]
+        return Outcome(prediction_table(test.y[:, config.level].numpy(), columns), chosen={})
+
+    @staticmethod
+    def item_values(table: pa.Table) -> Mapping[str, NDArray[np.float64]]:
+        each = sorted((name for name in table.column_names if name[0] == "k"), key=_neighbours)
+        return {
+            "top1": percent(hits(table, "ranked", 1)),
+            "top5": percent(hits(table, "ranked", 5)),
+            **{f"top1_{name}": percent(hits(table, name, 1)) for name in each},
+        }
+
+    @staticmethod
+    def score(table: pa.Table) -> Scores:
+        return means(KNN.item_values(table))
+
+
+def _neighbours(column: str) -> int:
+    return int(column[1:])
+
+
+def ranked_classes(
+    similarity: Tensor,
+    votes_for: Tensor,
+    classes: int,
+    neighbours: tuple[int, ...],
+    temperature: float,
+) -> dict[int, Tensor]:
+    """For each k, the classes with the most votes of the k nearest, best first: N x ranks.
+
+    ``similarity``, ``votes_for`` (each neighbour's class): N x K, nearest first. A class without a
+    vote takes no rank. Of equal votes the lower class comes first.
+    """
+    parts: dict[int, list[Tensor]] = {k: [] for k in sorted(neighbours)}
+    rows = max(1, VOTES // classes)
+    for near, voted in zip(
+        torch.split(similarity, rows), torch.split(votes_for, rows), strict=True
+    ):
+        # Relative to the nearest, or a small temperature overflows; double, so that sums do not
+        # depend on their order.
+        weight = ((near - near[:, :1]).double() / temperature).exp()  # n x K
+        votes = weight.new_zeros(len(near), classes)
+        done = 0
+        for k in parts:  # from few to many, each adding to the votes before it
+            votes.scatter_add_(1, voted[:, done:k], weight[:, done:k])
+            done = k
+            best, ranks = votes.sort(dim=1, descending=True, stable=True)
+            best, ranks = best[:, :RANKS], ranks[:, :RANKS]
+            parts[k].append(ranks.masked_fill(best == 0, EMPTY))
+    return {k: torch.cat(blocks) for k, blocks in parts.items()}

@@ -1,0 +1,191 @@
+"""HCSC: Hierarchical Contrastive Selective Coding.
+
+Guo et al., "HCSC: Hierarchical Contrastive Selective Coding", CVPR 2022, arXiv:2202.00455. The
+defaults follow the paper; the released code differs from it in five settings, which the variant
+released-code in hcsc.yaml names one by one.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from sslbench.api import (
+    Auto,
+    Batch,
+    ConfigError,
+    Context,
+    DataInfo,
+    LossTerms,
+    Method,
+    Needs,
+    Settings,
+    register_method,
+    settled,
+)
+from sslbench.nn import (
+    Clusters,
+    Encoder,
+    FeatureQueue,
+    Level,
+    MomentumCopy,
+    hierarchical_kmeans,
+    independent_kmeans,
+    info_nce,
+    mlp,
+    pairs,
+    proto_nce,
+    scaling,
+    shuffled,
+    unit,
+)
+
+PAPER_CLUSTERS = (3000, 2000, 1000)
+
+
+class HCSCConfig(Settings):
+    """Hyperparameters; "auto" is scaled to the data (``sslbench.nn.scaling``)."""
+
+    dim: int = Field(128, ge=1)  # width of an embedding
+    hidden: tuple[int, ...] = (2048,)  # hidden layers of the head
+    queue_size: Annotated[int, Field(ge=1)] | Auto = "auto"
+    momentum: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"  # of the key encoder
+    temperature: float = Field(0.2, gt=0)  # of the keys, and mean of the concentrations
+    clusters: tuple[int, ...] | Auto = "auto"  # sizes of the levels, finest first
+    levels: int = Field(3, ge=1)  # how many of them where ``clusters`` is "auto"
+    hierarchy: Literal["hierarchical", "independent"] = "hierarchical"
+    min_cluster_size: int = Field(0, ge=0)  # images; a smaller cluster is discarded
+    warmup_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # without clusters
+    instance_negatives: pairs.Selection = "semantic"
+    prototype_negatives: pairs.Selection = "semantic"
+    local_selection: bool = True  # whether selected keys are also those of local views
+    rejected: Literal["remove", "zero"] = "remove"  # what becomes of a rejected negative's logit
+    level_reduction: Literal["mean", "sum"] = "mean"  # of the instance term
+    last_prototype: bool = True  # whether it can be a negative
+    exclusion: pairs.Exclusion = "own"  # whose prototypes are no negatives of a query
+
+
+@register_method("hcsc")
+class HCSC(Method):
+    """MoCo and PCL over a hierarchy of prototypes, with negatives selected by semantics."""
+
+    Config = HCSCConfig
+    needs = Needs(views=2, local_views=True)
+    version = 1
+
+    def __init__(self, encoder: Encoder, config: HCSCConfig, data: DataInfo) -> None:
+        super().__init__(encoder, config, data)
+        self.head = mlp(encoder.dim, *config.hidden, config.dim)
+        self.key_encoder = MomentumCopy(self.encoder, self.head)
+        self.queue = FeatureQueue(settled(config.queue_size), config.dim)
+        self.clusters = Clusters(data.images, settled(config.clusters), config.dim)
+
+    @classmethod
+    def scaled(cls, config: HCSCConfig, data: DataInfo) -> HCSCConfig:
+        rule = scaling.hierarchy_sizes(PAPER_CLUSTERS, data.images, data.batch_size)
+        if config.clusters == "auto" and config.levels > len(rule):
+            raise ConfigError(
+                f"params.levels = {config.levels}: the rule for params.clusters knows {len(rule)} "
+                f"levels. Nearest that works: {len(rule)}, or give the sizes in params.clusters"
+            )
+        sizes = rule[: config.levels] if config.clusters == "auto" else config.clusters
+        scaling.check_sizes(
+            sizes, data.images, config.last_prototype, config.hierarchy == "hierarchical"
+        )
+        if config.exclusion == "batch":
+            scaling.check_batch_exclusion(sizes, data.batch_size, config.last_prototype)
+        queue = scaling.queue_size(config.queue_size, 16_384, data.images, data.batch_size)
+        return config.model_copy(
+            update={
+                "queue_size": queue,
+                "momentum": scaling.key_momentum(config.momentum, 0.999, data.steps),
+                "clusters": sizes,
+                "levels": len(sizes),
+                "warmup_epochs": scaling.warmup_epochs(config.warmup_epochs, data.epochs),
+            }
+        )
+
+    def on_epoch_start(self, context: Context) -> None:
+        if context.epoch < settled(self.config.warmup_epochs):
+            return
+        config = self.config
+        features = context.embed(lambda images: unit(self.key_encoder(images)))
+        hierarchical = config.hierarchy == "hierarchical"
+        cluster = hierarchical_kmeans if hierarchical else independent_kmeans
+        sizes = settled(config.clusters)
+        levels = cluster(features, sizes, config.temperature, config.min_cluster_size)
+        self.clusters.store(levels)
+
+    def loss(self, batch: Batch, context: Context) -> LossTerms:
+        query_view, key_view, *local_views = batch.views
+        query = unit(self.head(self.encoder(query_view)))  # N x D
+        local_queries = [unit(self.head(self.encoder(view))) for view in local_views]
+
+        with torch.no_grad():
+            momentum = settled(self.config.momentum)
+            self.key_encoder.update(self.encoder, self.head, momentum=momentum)
+            order = context.permutation(len(key_view))
+            key = unit(shuffled(self.key_encoder, key_view, order))  # N x D
+
+        terms: LossTerms = {}
+        clustered = context.epoch >= settled(self.config.warmup_epochs)
+        levels = self.clusters.levels() if clustered else []
+        # Section 3.3 of the paper: prototypes first, then instances.
+        if levels:
+            terms["prototype"] = self._prototype_term(query, batch.index, levels, context)
+        kept = self._kept_keys(batch.index, levels, context)
+        terms["instance"] = self._instance_term(query, key, kept)
+        if local_queries:
+            # Every local view is a further query; it shares the selected keys, not the prototypes'.
+            shared = kept if self.config.local_selection else None
+            local = [self._instance_term(view, key, shared) for view in local_queries]
+            terms["local_instance"] = torch.stack(local).sum()
+        if local_queries and levels:
+            local = [
+                self._prototype_term(view, batch.index, levels, context) for view in local_queries
+            ]
+            terms["local_prototype"] = torch.stack(local).sum()
+        self.queue.push(key, batch.index)
+        return terms
+
+    def _kept_keys(self, index: Tensor, levels: list[Level], context: Context) -> Tensor | None:
+        """levels x N x K, which keys of the queue count; None where all do."""
+        select = pairs.INSTANCE_NEGATIVES[self.config.instance_negatives]
+        queue = self.queue.features
+        masks = [select(level, level.assignment[index], queue, context.rand) for level in levels]
+        chosen = [mask for mask in masks if mask is not None]
+        return torch.stack(chosen) if chosen else None
+
+    def _instance_term(self, query: Tensor, key: Tensor, kept: Tensor | None) -> Tensor:
+        """InfoNCE once per level. Paper: their mean; code: their sum."""
+        config, queue = self.config, self.queue.features
+        losses = info_nce(query, key, queue, config.temperature, kept, config.rejected)
+        return losses.mean() if config.level_reduction == "mean" else losses.sum()
+
+    def _prototype_term(
+        self, query: Tensor, index: Tensor, levels: list[Level], context: Context
+    ) -> Tensor:
+        """The mean over levels of ProtoNCE against selected prototypes."""
+        config = self.config
+        select = pairs.PROTOTYPE_NEGATIVES[config.prototype_negatives]
+        losses = []
+        for number, level in enumerate(levels):
+            positive = level.assignment[index]  # N
+            allowed = pairs.candidates(level, positive, config.exclusion, config.last_prototype)
+            keep = select(levels, number, positive, context.rand)
+            losses.append(
+                proto_nce(
+                    query,
+                    level.prototypes,
+                    level.concentration,
+                    positive,
+                    allowed,
+                    keep,
+                    config.rejected,
+                )
+            )
+        return torch.stack(losses).mean()
+
+    def artifacts(self) -> dict[str, Tensor]:
+        return self.clusters.artifacts()

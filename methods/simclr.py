@@ -1,0 +1,64 @@
+"""SimCLR: contrast of two views within the batch.
+
+Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020,
+arXiv:2002.05709. Version 2's deeper head (arXiv:2006.10029) and the decoupled loss
+(arXiv:2110.06848) are variants in simclr.yaml.
+"""
+
+import torch
+from pydantic import Field
+
+from sslbench.api import (
+    Batch,
+    ConfigError,
+    Context,
+    DataInfo,
+    LossTerms,
+    Method,
+    Needs,
+    Settings,
+    register_method,
+)
+from sslbench.nn import Encoder, mlp, nt_xent, unit
+
+
+class SimCLRConfig(Settings):
+    """Hyperparameters; section 3 of the paper."""
+
+    dim: int = Field(128, ge=1)  # width of an embedding
+    hidden: tuple[int, ...] | None = (
+        None  # hidden layers of the head; None: one as wide as a feature
+    )
+    hidden_layers: int = Field(1, ge=0)  # how many of them where ``hidden`` is None
+    temperature: float = Field(0.1, gt=0)
+    decoupled: bool = False  # the positive is no part of the denominator
+
+
+@register_method("simclr")
+class SimCLR(Method):
+    """Each view's negatives are both views of all other images in the batch."""
+
+    Config = SimCLRConfig
+    needs = Needs(views=2)
+    version = 1
+
+    def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataInfo) -> None:
+        super().__init__(encoder, config, data)
+        hidden = (encoder.dim,) * config.hidden_layers if config.hidden is None else config.hidden
+        # Paper: no word of batch norm in the head; code: one behind each of its layers.
+        self.head = mlp(encoder.dim, *hidden, config.dim, batch_norm=True, last_norm=True)
+
+    @classmethod
+    def scaled(cls, config: SimCLRConfig, data: DataInfo) -> SimCLRConfig:
+        if data.batch_size < 2:
+            raise ConfigError(
+                f"pretrain.batch_size = {data.batch_size}: SimCLR's negatives are the other images "
+                "of the batch, so it needs at least 2"
+            )
+        return config
+
+    def loss(self, batch: Batch, context: Context) -> LossTerms:
+        # Both views in one pass, so that they share batch statistics as in the released code.
+        views = torch.cat(batch.views[:2])
+        one, other = unit(self.head(self.encoder(views))).chunk(2)  # N x D each
+        return {"nt_xent": nt_xent(one, other, self.config.temperature, self.config.decoupled)}

@@ -1,0 +1,67 @@
+"""The command line: one file per command, arguments in, exit code out.
+
+Nothing here or in ``list`` and ``table`` imports torch, so help answers at once; the commands that
+compute import what they need when they are called.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sslbench import __version__
+from sslbench.cli.check import check
+from sslbench.cli.listing import list_
+from sslbench.cli.run import run
+from sslbench.cli.show import show
+from sslbench.cli.table import table
+from sslbench.errors import SSLBenchError
+
+app = typer.Typer(
+    name="sslbench",
+    help=(
+        "Compare contrastive self-supervised methods on shared encoders, augmentations and "
+        "budgets, under one protocol.\n\n"
+        "Start with: sslbench run   (embedded data, no download, minutes on two cores)\n\n"
+        "Then: sslbench run --suite cifar10-mini --methods hcsc,pcl,moco,simclr --data DIR"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run)
+app.command("list")(list_)
+app.command("show")(show)
+app.command("table")(table)
+app.command("check")(check)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sslbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Nothing but the options that belong to no command."""
+
+
+def main() -> None:
+    """The console script. A user's mistake ends in one message and a code other than 0."""
+    try:
+        app()
+    except SSLBenchError as error:
+        print(f"sslbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "sslbench: interrupted; the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        sys.exit(130)

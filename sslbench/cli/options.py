@@ -1,0 +1,54 @@
+"""Options that several commands share, and what they mean."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RESULTS = Path("results/local")
+
+SuiteOption = Annotated[
+    str, typer.Option("--suite", "-s", help="A suite's name (see list), or a .yaml file.")
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        "-m",
+        help="Comma-separated: hcsc,pcl  moco@v1 (a variant)  'hcsc@*' (all variants)  all. "
+        "Default: the suite's.",
+    ),
+]
+SeedsOption = Annotated[
+    str | None,
+    typer.Option("--seeds", help="Comma-separated, such as 0,1,2. Default: the suite's."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="KEY=VALUE over everything else, such as pretrain.epochs=5; may be repeated.",
+    ),
+]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", help="Where runs, records and tables are kept.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="The folder that holds the data sets. Default: $SSLBENCH_DATA."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps ...")]
+
+
+def data_root(given: Path | None) -> Path | None:
+    """``--data``, or what SSLBENCH_DATA names."""
+    if given is not None:
+        return given
+    named = os.environ.get("SSLBENCH_DATA")
+    return Path(named) if named else None
+
+
+def split_list(text: str) -> list[str]:
+    """Comma-separated names."""
+    return [part.strip() for part in text.split(",") if part.strip()]

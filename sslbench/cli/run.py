@@ -1,0 +1,135 @@
+"""``sslbench run``: does whatever of a suite has no record yet, then shows its table."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from sslbench.cli.options import (
+    RESULTS,
+    DataOption,
+    DeviceOption,
+    MethodsOption,
+    ResultsOption,
+    SeedsOption,
+    SetOption,
+    SuiteOption,
+    data_root,
+)
+from sslbench.suite import DEFAULT_SUITE
+
+
+def run(
+    suite: SuiteOption = DEFAULT_SUITE,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = None,
+    set_: SetOption = None,
+    results: ResultsOption = RESULTS,
+    data: DataOption = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Download data sets that are missing.")
+    ] = False,
+    device: DeviceOption = "auto",
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes that decode images. Default: cores.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan and what data is missing; run nothing."),
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failed stage.")
+    ] = False,
+) -> None:
+    """Train every method of a suite, evaluate it, and print the comparison table.
+
+    What has a record is not done again: interrupt and repeat the command at will.
+    """
+    import os
+
+    from rich.console import Console
+
+    from sslbench.cli.planning import planned
+    from sslbench.cli.progress import ProgressWatcher
+    from sslbench.cli.table import show_tables
+    from sslbench.environment import pick_device
+    from sslbench.runner import Runner
+    from sslbench.stages import rows
+    from sslbench.store import PlanFile, Store
+
+    console = Console()
+    place = pick_device(device)
+    root = data_root(data)
+    loaded, plan = planned(suite, methods, seeds, set_ or [], root, place)
+    console.print(loaded.title, style="bold", highlight=False, markup=False)
+    if loaded.about:
+        console.print(loaded.about, highlight=False, markup=False)
+    store = Store(results)
+    if dry_run:
+        from sslbench.cli.dryrun import print_plan
+
+        print_plan(console, store, plan, root)
+        return
+    with _signals() as stopped, ProgressWatcher(console) as watcher:
+        runner = Runner(
+            store,
+            data_root=root,
+            download=download,
+            device=place,
+            workers=(os.cpu_count() or 1) if workers is None else workers,
+            watcher=watcher,
+            stopped=stopped,
+            fail_fast=fail_fast,
+        )
+        runner.check(plan)
+        # Written first, so that an interrupted call can already be tabulated.
+        store.write_plan(
+            PlanFile(
+                suite=loaded.name,
+                title=loaded.title,
+                command="sslbench " + " ".join(sys.argv[1:]),
+                rows=rows(plan),
+                tables={key: value.model_dump(mode="json") for key, value in loaded.tables.items()},
+            )
+        )
+        tally = runner.run(plan)
+    if not tally.done and not tally.failures:
+        console.print(f"Nothing to do: all {tally.already} stages have their records.")
+    show_tables(console, store, loaded.name)
+    if tally.failures:
+        print(f"sslbench: {len(tally.failures)} stages failed:", file=sys.stderr)
+        for failure in tally.failures:
+            print(f"  - {failure}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _signals() -> Iterator["Stop"]:
+    """The first Ctrl-C or termination asks for a checkpoint; a second Ctrl-C stops at once."""
+    stop = Stop()
+    before = {s: signal.signal(s, stop.asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Stop:
+    """Whether the user asked to stop."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __call__(self) -> bool:
+        return self.wanted
+
+    def asked(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True

@@ -1,0 +1,105 @@
+"""Images in one folder per class: ``NAME/{train,test}/CLASS/*.jpg``, as torchvision's ImageFolder.
+
+Classes are the sorted folder names of ``train``; files are in sorted order. Hidden names and files
+of other kinds are passed over.
+"""
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sslbench.config import Settings, build
+from sslbench.data.images import FileImages
+from sslbench.data.readers.source import PathList, SplitData, level_labels, wrong_count
+from sslbench.data.spec import DatasetSpec
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
+
+
+class FolderOptions(Settings):
+    splits: dict[str, str] = {}  # {test: val}: the folder of a split, where it is not its name
+    groups: dict[str, dict[str, tuple[str, ...]]] = {}  # upper levels: {level: {group: classes}}
+
+
+class FolderSource:
+    def __init__(self, spec: DatasetSpec, folder: Path) -> None:
+        self.spec, self.folder = spec, folder
+        self.options = build(FolderOptions, spec.options, f"data set {spec.name!r}: options")
+
+    def folder_of(self, split: str) -> Path:
+        return self.folder / self.options.splits.get(split, split)
+
+    @cached_property
+    def _listing(self) -> dict[str, dict[str, list[str]]]:
+        """For each split and class the sorted file names."""
+        return {split: _classes(self.folder_of(split)) for split in self.spec.splits}
+
+    def faults(self) -> list[str]:
+        missing = [split for split in self.spec.splits if not self.folder_of(split).is_dir()]
+        if missing:
+            return [
+                f"{self.spec.name}, {split}: no folder {self.folder_of(split)}; expected: one "
+                "folder of images per class"
+                for split in missing
+            ]
+        faults = []
+        expected = self.spec.levels[0].classes
+        names = list(self._listing["train"])
+        for split, classes in self._listing.items():
+            where, label = self.folder_of(split), f"{self.spec.name}, {split}"
+            if split == "train" and len(classes) != expected:
+                faults.append(
+                    f"{label}: {len(classes)} class folders in {where}, {expected} expected"
+                )
+            elif list(classes) != names:
+                odd = sorted(set(classes) ^ set(names))
+                faults.append(f"{label}: other class folders than in train: {_some(odd)} ({where})")
+            empty = [name for name, files in classes.items() if not files]
+            if empty:
+                faults.append(f"{label}: no images in the class folders {_some(empty)} of {where}")
+            found = sum(map(len, classes.values()))
+            faults += wrong_count(self.spec, split, found, where)
+        return faults
+
+    def class_names(self) -> list[list[str]]:
+        return level_labels(self.spec, list(self._listing["train"]), self.options.groups)[0]
+
+    def read(self, split: str) -> SplitData:
+        classes = self._listing[split]
+        _, table = level_labels(self.spec, list(classes), self.options.groups)
+        counts = [len(files) for files in classes.values()]
+        names = (f"{cls}/{file}" for cls, files in classes.items() for file in files)
+        labels = np.repeat(table, counts, axis=0)
+        return SplitData(FileImages(PathList(self.folder_of(split), names)), labels)
+
+    def files(self) -> tuple[Path, Iterable[str]]:
+        names = (
+            f"{self.folder_of(split).relative_to(self.folder).as_posix()}/{cls}/{file}"
+            for split in self.spec.splits
+            for cls, files in self._listing[split].items()
+            for file in files
+        )
+        return self.folder, names
+
+
+def _classes(folder: Path) -> dict[str, list[str]]:
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    return {name: _images(folder / name) for name in names}
+
+
+def _images(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            e.name
+            for e in entries
+            if e.name.lower().endswith(SUFFIXES) and not e.name.startswith(".")
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

@@ -1,0 +1,274 @@
+"""One evaluation of one encoder: runs the plugin, checks it, and makes a record of what it found.
+
+Outcomes go to disk before the record that names their digest. Scores and intervals come from the
+table of outcomes alone, through the plugin's ``score``, so that anyone can compute them again.
+"""
+
+import copy
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from sslbench.api import (
+    Evaluation,
+    EvaluationContext,
+    Features,
+    Outcome,
+    Split,
+    Subject,
+    evaluations,
+)
+from sslbench.config import Settings, Tree, build, fingerprint
+from sslbench.data.datasets import LabelledDataset
+from sslbench.errors import Interrupted, PluginError, SSLBenchError, StoreError
+from sslbench.features import FeatureStore
+from sslbench.nn.digest import tensors_digest
+from sslbench.nn.encoder import Encoder
+from sslbench.run import EvaluationConfig, Preprocessing
+from sslbench.stats.items import ItemRows, score_intervals
+from sslbench.store import (
+    Environment,
+    Failure,
+    Interval,
+    Record,
+    Score,
+    Store,
+    file_digest,
+    write_atomic,
+)
+
+
+def evaluate(
+    config: EvaluationConfig,
+    encoder: Encoder,
+    artifacts: Mapping[str, Tensor],
+    dataset: LabelledDataset,
+    *,
+    run: str,
+    seed: int,
+    store: Store,
+    features: FeatureStore,
+    device: torch.device,
+    environment: Environment,
+    workers: int,
+    on_progress: Callable[[int, int], None],
+) -> Record:
+    """The record of one evaluation; the caller writes it, the outcomes are on disk by then.
+
+    ``on_progress`` is told (done, total) and may raise Interrupted. Whatever a plugin raises
+    becomes a record of a failure; Interrupted and StoreError pass through. Raises ConfigError for
+    wrong settings, UnknownPluginError for a protocol that no plugin has.
+    """
+    began = time.monotonic()
+    plugin = evaluations.get(config.evaluation)
+    settings = build(plugin.Config, config.settings, f"evaluation {config.evaluation!r}")
+    evaluation = plugin(settings)
+    marks = _fingerprint(config, settings, evaluation, dataset)
+    digest = tensors_digest(encoder.state_dict())
+    checkpoint = FileCheckpoint(store.evaluation_file(run, config.id, "checkpoint.pt"), digest)
+    context = EngineContext(
+        device, seed, checkpoint, features, config.preprocessing, workers, on_progress
+    )
+    record = Record(
+        run=run,
+        evaluation=config.evaluation,
+        dataset=config.dataset.name,
+        identity=config.hash,
+        status="failed",
+        headline=evaluation.metrics[0].name,
+        fingerprint=marks,
+        fingerprint_sha256=fingerprint(marks),
+        encoder_digest=digest,
+        environment=environment,
+    )
+    changes: dict[str, Any]
+    try:
+        outcome = _run(config.evaluation, evaluation, encoder, artifacts, dataset, context)
+        scores = _scores(config.evaluation, evaluation, outcome.table, seed)
+        outcomes = store.evaluation_file(run, config.id, "parquet")
+        write_atomic(outcomes, lambda path: pq.write_table(outcome.table, path, compression="zstd"))
+        changes = {
+            "status": "done",
+            "scores": scores,
+            "chosen": dict(outcome.chosen),
+            "outcomes_sha256": file_digest(outcomes),
+        }
+    except (Interrupted, StoreError):
+        raise
+    except Exception as error:  # a plugin may raise anything, and the other runs go on
+        failure = _failure(error)
+        changes = {"failure": failure, "reason": failure.message}
+    return record.model_copy(
+        update={
+            **changes,
+            "log": context.logged,
+            "seconds": round(time.monotonic() - began, 3),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _run(
+    name: str,
+    evaluation: Evaluation,
+    encoder: Encoder,
+    artifacts: Mapping[str, Tensor],
+    dataset: LabelledDataset,
+    context: "EngineContext",
+) -> Outcome:
+    """What the plugin found. Raises PluginError if it changed an encoder that it freezes."""
+    own = copy.deepcopy(encoder).float()
+    own = own.to(context.device).to(memory_format=torch.channels_last)
+    own.eval().requires_grad_(not evaluation.freezes)
+    before = tensors_digest(own.state_dict()) if evaluation.freezes else ""
+    subject = Subject(own, {key: value.to(context.device) for key, value in artifacts.items()})
+    outcome = evaluation.run(subject, dataset, context)
+    if evaluation.freezes and tensors_digest(own.state_dict()) != before:
+        raise PluginError(
+            f"evaluation {name!r} changed the encoder, which it says it freezes. Keep it in eval "
+            "mode and train nothing of it, or declare freezes = False"
+        )
+    context.checkpoint.remove()
+    return outcome
+
+
+def _scores(name: str, evaluation: Evaluation, table: pa.Table, seed: int) -> dict[str, Score]:
+    """Scores with intervals, in the order of ``metrics``. Raises PluginError if they do not fit."""
+    if "item" not in table.column_names or table.num_rows == 0:
+        raise PluginError(
+            f"evaluation {name!r}: its table needs rows and a column 'item', found "
+            f"{table.num_rows} rows of {table.column_names}"
+        )
+    values = evaluation.score(table)
+    expected = [metric.name for metric in evaluation.metrics]
+    if set(values) != set(expected):
+        raise PluginError(
+            f"evaluation {name!r}: score gives {sorted(values)}, "
+            f"metrics declares {sorted(expected)}"
+        )
+    bad = [metric for metric, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise PluginError(f"evaluation {name!r}: no finite value for {bad}")
+    rows = ItemRows(table)
+    means = evaluation.item_values(table)
+    for mean, given in (means or {}).items():
+        if given.shape != (rows.items,) or not np.isclose(given.mean(), values[mean]):
+            raise PluginError(
+                f"evaluation {name!r}: item_values must hold {rows.items} numbers for {mean!r} "
+                f"whose mean is its score, {values[mean]}"
+            )
+    intervals, method = score_intervals(rows, evaluation.score, means, seed)
+    scores = {}
+    for metric in evaluation.metrics:
+        bounds = intervals.get(metric.name)
+        scores[metric.name] = Score(
+            value=float(values[metric.name]),
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            interval=bounds and Interval(low=bounds[0], high=bounds[1], method=method),
+            n=rows.items,
+        )
+    return scores
+
+
+def _fingerprint(
+    config: EvaluationConfig, settings: Settings, evaluation: Evaluation, dataset: LabelledDataset
+) -> Tree:
+    """What two numbers must share to stand in one column: no seed, no chosen value, no encoder."""
+    return {
+        "evaluation": config.evaluation,
+        "version": config.version,
+        "settings": settings.hashed(),
+        "preprocessing": {**config.preprocessing.hashed(), "antialias": True},
+        "data": {"digest": dataset.digest, "subset": dataset.spec.subset},
+        "split": "test",
+        "selection": evaluation.selection,
+        "precision": "fp32",
+    }
+
+
+def _failure(error: Exception) -> Failure:
+    kind = type(error).__name__
+    message = str(error) if isinstance(error, SSLBenchError) else f"{kind}: {error}"
+    return Failure(kind=kind, message=message, traceback=traceback.format_exc())
+
+
+class EngineContext(EvaluationContext):
+    """What an evaluation is lent."""
+
+    checkpoint: "FileCheckpoint"
+
+    def __init__(
+        self,
+        device: torch.device,
+        seed: int,
+        checkpoint: "FileCheckpoint",
+        store: FeatureStore,
+        preprocessing: Preprocessing,
+        workers: int,
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        self.device, self.seed, self.checkpoint = device, seed, checkpoint
+        self.preprocessing = preprocessing
+        self.logged: dict[str, float] = {}
+        self._store, self._workers, self._on_progress = store, workers, on_progress
+
+    def features(
+        self, encoder: Encoder, dataset: LabelledDataset, split: Split, layer: int = -1
+    ) -> Features:
+        return self._store.features(
+            encoder,
+            dataset,
+            split,
+            layer,
+            self.preprocessing,
+            seed=self.seed,
+            device=self.device,
+            workers=self._workers,
+            on_progress=self._on_progress,
+        )
+
+    def progress(self, done: int, total: int) -> None:
+        self._on_progress(done, total)
+
+    def log(self, name: str, value: float) -> None:
+        self.logged[name] = float(value)
+
+
+class FileCheckpoint:
+    """The state of a long evaluation, bound to the encoder that it is of."""
+
+    def __init__(self, path: Path, encoder_digest: str) -> None:
+        self.path, self.encoder_digest = path, encoder_digest
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        payload = {"encoder": self.encoder_digest, "state": dict(state)}
+        write_atomic(self.path, lambda temporary: torch.save(payload, temporary))
+
+    def load(self) -> dict[str, Any] | None:
+        """The last saved state, or None. Raises StoreError if damaged or of another encoder."""
+        if not self.path.exists():
+            return None
+        try:
+            payload = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises a dozen kinds for a damaged file
+            raise StoreError(
+                f"{self.path}: damaged checkpoint ({type(error).__name__}). Remove it to begin anew"
+            ) from error
+        if payload["encoder"] != self.encoder_digest:
+            raise StoreError(f"{self.path}: is of another encoder. Remove it to begin anew")
+        state: dict[str, Any] = payload["state"]
+        return state
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

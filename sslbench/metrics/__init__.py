@@ -1,0 +1,1 @@
+"""Pure scores of predictions: no models, no files."""

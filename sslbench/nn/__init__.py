@@ -1,0 +1,66 @@
+"""Parts that methods are made of; knows nothing of training.
+
+Each name is imported from its module when it is first asked for, so that ``sslbench.nn.config``
+(and with it planning, tables and ``--help``) stays free of torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sslbench.nn.batchnorm import shuffled
+    from sslbench.nn.clustering import (
+        Clusters,
+        Level,
+        hierarchical_kmeans,
+        independent_kmeans,
+        kmeans,
+    )
+    from sslbench.nn.config import EncoderConfig
+    from sslbench.nn.encoder import Encoder
+    from sslbench.nn.heads import mlp
+    from sslbench.nn.losses import info_nce, nt_xent, proto_nce, unit
+    from sslbench.nn.memory import FeatureQueue
+    from sslbench.nn.momentum import MomentumCopy
+
+__all__ = [
+    "Clusters",
+    "Encoder",
+    "EncoderConfig",
+    "FeatureQueue",
+    "Level",
+    "MomentumCopy",
+    "hierarchical_kmeans",
+    "independent_kmeans",
+    "info_nce",
+    "kmeans",
+    "mlp",
+    "nt_xent",
+    "proto_nce",
+    "shuffled",
+    "unit",
+]
+
+_HOMES = {
+    "Clusters": "clustering",
+    "Encoder": "encoder",
+    "EncoderConfig": "config",
+    "FeatureQueue": "memory",
+    "Level": "clustering",
+    "MomentumCopy": "momentum",
+    "hierarchical_kmeans": "clustering",
+    "independent_kmeans": "clustering",
+    "info_nce": "losses",
+    "kmeans": "clustering",
+    "mlp": "heads",
+    "nt_xent": "losses",
+    "proto_nce": "losses",
+    "shuffled": "batchnorm",
+    "unit": "losses",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

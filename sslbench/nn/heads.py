@@ -1,0 +1,28 @@
+"""Heads: what sits on the encoder during pre-training only."""
+
+from itertools import pairwise
+
+from torch import nn
+
+from sslbench.errors import ConfigError
+
+
+def mlp(*widths: int, batch_norm: bool = False, last_norm: bool = False) -> nn.Sequential:
+    """Linear layers from ``widths[0]`` to ``widths[-1]`` with ReLU between: N x first -> N x last.
+
+    ``batch_norm`` puts a batch norm before every ReLU, ``last_norm`` one behind the last layer; a
+    layer that a batch norm follows has no bias. Two widths are a single linear layer. Raises
+    ConfigError for fewer.
+    """
+    if len(widths) < 2 or min(widths) < 1:
+        raise ConfigError(f"a head needs two or more positive widths, given {list(widths)}")
+    layers: list[nn.Module] = []
+    for depth, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+        is_last = depth == len(widths) - 1
+        normed = last_norm if is_last else batch_norm
+        layers.append(nn.Linear(inputs, outputs, bias=not normed))
+        if normed:
+            layers.append(nn.BatchNorm1d(outputs))
+        if not is_last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

@@ -1,0 +1,155 @@
+"""Contrastive losses as pure functions of tensors: no state, no draws, the mean over rows.
+
+All compute in fp32 at least, also under autocast: a softmax over thousands of negatives needs it.
+"""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from sslbench.errors import ConfigError
+
+# remove: a rejected negative leaves the denominator; zero: its logit becomes 0, so 1 stays there.
+Rejected = Literal["remove", "zero"]
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """N x D -> its rows at length 1, in fp32 at least."""
+    with torch.autocast(embeddings.device.type, enabled=False):
+        return normalize(_full(embeddings))
+
+
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    keep: Tensor | None = None,
+    rejected: Rejected = "remove",
+) -> Tensor:
+    """InfoNCE of N queries with one key each and K shared negatives (arXiv:1807.03748, eq. 4).
+
+    query, key: N x D; negatives: K x D; all unit rows. ``keep``: N x K, False where a negative is
+    rejected; with L x N x K the result is L losses. Raises ConfigError if there is no negative.
+    """
+    _positive_temperature(temperature)
+    if not len(negatives):
+        raise ConfigError(
+            "info_nce without negatives is always 0: give a queue of at least one key"
+        )
+    with torch.autocast(query.device.type, enabled=False):
+        query, key, negatives = _full(query) / temperature, _full(key), _full(negatives)
+        positive = (query * key).sum(1, keepdim=True)  # N x 1
+        logits = query @ negatives.T  # N x K
+        if keep is None:
+            return _cross_entropy(positive, logits)
+        drop = ~(keep if keep.dim() == 3 else keep[None])  # L x N x K
+        partition: Tensor = _SelectedLogSumExp.apply(positive[:, 0], logits, drop, rejected)
+        losses = (partition - positive[:, 0]).mean(1)
+        return losses if keep.dim() == 3 else losses[0]
+
+
+class _SelectedLogSumExp(torch.autograd.Function):
+    """log(exp(positive) + sum of exp(logits)) under L masks: L x N.
+
+    One exponential where autograd takes two, and half its passes over L x N x K numbers: pair
+    selection would spend its time here.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, positive: Tensor, logits: Tensor, drop: Tensor, rejected: Rejected
+    ) -> Tensor:
+        """positive: N; logits: N x K; drop: L x N x K, True where a logit is rejected."""
+        partitions, terms, weights = [], [], []
+        for rejects in drop:
+            term = logits.masked_fill(rejects, _fill(rejected))
+            largest = torch.maximum(term.amax(1), positive)  # N
+            term.sub_(largest[:, None]).exp_()
+            own = (positive - largest).exp_()
+            total = term.sum(1) + own
+            if rejected == "zero":  # a constant logit has no gradient
+                term.masked_fill_(rejects, 0)
+            partitions.append(largest + total.log())
+            terms.append(term)
+            weights.append(torch.stack([own / total, 1 / total]))
+        ctx.save_for_backward(torch.stack(weights), *terms)
+        return torch.stack(partitions)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        weights, first, *others = ctx.saved_tensors
+        of_positive, scale = (weights * gradient[:, None]).unbind(1)  # L x N each
+        of_logits = first * scale[0, :, None]
+        for term, row in zip(others, scale[1:], strict=True):
+            of_logits.addcmul_(term, row[:, None])
+        return of_positive.sum(0), of_logits, None, None
+
+
+def nt_xent(one: Tensor, other: Tensor, temperature: float, decoupled: bool = False) -> Tensor:
+    """NT-Xent of two views of N images, mean over all 2N rows (arXiv:2002.05709, eq. 1).
+
+    one, other: N x D unit rows. The negatives of a row are both views of the other N - 1 images.
+    ``decoupled`` leaves the positive out of the denominator (arXiv:2110.06848). Raises ConfigError
+    for fewer than two images.
+    """
+    _positive_temperature(temperature)
+    count = len(one)
+    if count < 2:
+        raise ConfigError(f"nt_xent of {count} images has no negatives: use a batch of at least 2")
+    with torch.autocast(one.device.type, enabled=False):
+        one, other = _full(one), _full(other)
+        both = torch.cat([one, other])  # 2N x D
+        logits = both @ both.T / temperature  # 2N x 2N
+        itself = torch.eye(count, dtype=torch.bool, device=one.device).repeat(2, 2)
+        logits = logits.masked_fill(itself, -torch.inf)  # a row's two own views
+        positive = ((one * other).sum(1, keepdim=True) / temperature).repeat(2, 1)  # 2N x 1
+        if decoupled:
+            return (logits.logsumexp(1) - positive[:, 0]).mean()
+        return _cross_entropy(positive, logits)
+
+
+def proto_nce(
+    query: Tensor,
+    prototypes: Tensor,
+    concentration: Tensor,
+    positive: Tensor,
+    candidates: Tensor,
+    keep: Tensor | None = None,
+    rejected: Rejected = "remove",
+    columns: Tensor | None = None,
+) -> Tensor:
+    """ProtoNCE of N queries at one clustering (arXiv:2005.04966, equation 11).
+
+    query: N x D; prototypes: M x D; concentration: M; positive: N, the prototype of each query.
+    ``columns``: K prototypes that are compared, in place of all M. ``candidates``: K or N x K,
+    False where a prototype is no negative of a query; ``keep``: N x K, False where one is rejected.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        query, prototypes = _full(query), _full(prototypes)
+        scaled = prototypes / concentration[:, None]  # M x D
+        own = (query * scaled[positive]).sum(1, keepdim=True)  # N x 1
+        logits = query @ (scaled if columns is None else scaled[columns]).T  # N x K
+        if keep is not None:
+            logits = logits.masked_fill(~keep, _fill(rejected))
+        return _cross_entropy(own, logits.masked_fill(~candidates, -torch.inf))
+
+
+def _cross_entropy(positive: Tensor, negatives: Tensor) -> Tensor:
+    """N x 1 and N x K logits -> the mean of -log softmax of the positive."""
+    return (torch.cat([positive, negatives], 1).logsumexp(1) - positive[:, 0]).mean()
+
+
+def _fill(rejected: Rejected) -> float:
+    return -torch.inf if rejected == "remove" else 0.0
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _positive_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ConfigError(f"temperature = {temperature}: expected a positive number, such as 0.2")

@@ -1,0 +1,90 @@
+"""Pair selection: which negatives count, by name.
+
+The selectors are those of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding",
+arXiv:2202.00455, section 3.3. A selector is a pure function of tensors and of ``draw``, which gives
+uniforms in [0, 1) (``context.rand``); it returns a mask of what is kept, or None for everything.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sslbench.errors import ConfigError
+from sslbench.nn.clustering import Level
+
+Draw = Callable[[int, int], Tensor]
+Selection = Literal["all", "semantic"]
+# Which prototypes are no negatives of a query: its own, or those of every image in the batch.
+Exclusion = Literal["own", "batch"]
+
+# levels, number of a level, cluster of each query there (N), embeddings of the negatives (K x D).
+InstanceSelector = Callable[[Level, Tensor, Tensor, Draw], Tensor | None]
+# levels, number of the level, cluster of each query there (N).
+PrototypeSelector = Callable[[Sequence[Level], int, Tensor, Draw], Tensor | None]
+
+
+@torch.no_grad()
+def semantic_instances(level: Level, cluster: Tensor, negatives: Tensor, draw: Draw) -> Tensor:
+    """Keeps a negative the rarer, the likelier it is of the query's own cluster: N x K.
+
+    level: M clusters; cluster: N; negatives: K x D unit rows.
+    """
+    # M x K, so that the rows of the queries' clusters are contiguous.
+    sharpness = 1 / level.concentration.clamp_min(1e-3)
+    logits = (level.prototypes * sharpness[:, None]) @ negatives.T
+    logits = logits.masked_fill_(~level.kept[:, None], -torch.inf)
+    share = logits.softmax(0)[cluster]  # N x K: how much of a negative belongs to the cluster
+    return draw(*share.shape) < share.neg_().add_(1).clamp_(0, 0.999)
+
+
+@torch.no_grad()
+def semantic_prototypes(
+    levels: Sequence[Level], number: int, cluster: Tensor, draw: Draw
+) -> Tensor | None:
+    """Keeps a prototype the rarer, the likelier it is of the own prototype's parent: N x M.
+
+    cluster: N, at level ``number`` of M clusters. The last level has no parents: all are kept.
+    """
+    if number + 1 == len(levels):
+        return None
+    level, upper = levels[number], levels[number + 1]
+    logits = (upper.prototypes / upper.concentration[:, None]) @ level.prototypes.T
+    logits = logits.masked_fill_(~upper.kept[:, None], -torch.inf)
+    share = logits.softmax(0)[level.parents[cluster]]  # N x M
+    return draw(*share.shape) < share.neg_().add_(1).clamp_(1e-4, 0.999)
+
+
+INSTANCE_NEGATIVES: Mapping[Selection, InstanceSelector] = {
+    "all": lambda level, cluster, negatives, draw: None,
+    "semantic": semantic_instances,
+}
+PROTOTYPE_NEGATIVES: Mapping[Selection, PrototypeSelector] = {
+    "all": lambda levels, number, cluster, draw: None,
+    "semantic": semantic_prototypes,
+}
+
+
+def candidates(
+    level: Level, cluster: Tensor, exclusion: Exclusion = "own", last_prototype: bool = True
+) -> Tensor:
+    """Which prototypes may be negatives of each query: N x M, or M where it is one for all.
+
+    ``last_prototype=False`` leaves out the last cluster that has images, and what follows it.
+    Raises ConfigError if exclusion over the batch leaves no candidate.
+    """
+    allowed = level.kept
+    ids = torch.arange(len(allowed), device=allowed.device)
+    if not last_prototype:
+        allowed = allowed & (ids < level.assignment.max())
+    if exclusion == "own":
+        return allowed & (ids != cluster[:, None])
+    allowed = allowed.index_fill(0, cluster, False)
+    if not allowed.any():
+        raise ConfigError(
+            f"the {len(cluster)} images of a batch occupy all of {len(ids)} clusters, so "
+            "params.exclusion = batch leaves no negative prototype. Use exclusion: own, "
+            "more clusters or a smaller batch"
+        )
+    return allowed

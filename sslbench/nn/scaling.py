@@ -1,0 +1,114 @@
+"""The rules behind ``"auto"``: what a paper chose for ImageNet, carried over to other data.
+
+Pure functions of numbers, called by ``Method.scaled`` while planning.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sslbench.errors import ConfigError
+
+IMAGENET = 1_281_167  # training images of ILSVRC 2012
+
+
+def queue_size(given: int | str, paper: int, images: int, batch_size: int) -> int:
+    """The largest multiple of the batch up to half the images; at least one batch.
+
+    Half, so that most keys are of other images than the query. Raises ConfigError if a given size
+    exceeds the images.
+    """
+    largest = max(batch_size, min(paper, images // 2) // batch_size * batch_size)
+    if given == "auto":
+        return largest
+    if int(given) > images:
+        raise ConfigError(
+            f"params.queue_size = {given} is more than the {images} training images, so every "
+            f"query would meet itself among its negatives. The rule (a multiple of the batch up to "
+            f"half the images) gives {largest}"
+        )
+    return int(given)
+
+
+def key_momentum(given: float | str, paper: float, steps: int) -> float:
+    """The paper's momentum from 100,000 steps on, 0.99 below.
+
+    0.999 over 780 steps would keep 46 % of the initial weights.
+    """
+    if given == "auto":
+        return paper if steps >= 100_000 else min(paper, 0.99)
+    return float(given)
+
+
+def warmup_epochs(given: int | str, epochs: int) -> int:
+    """A tenth of the epochs without clustering, as 20 of 200; one at least, if one is left with it.
+
+    Raises ConfigError if a given value leaves no epoch with clustering.
+    """
+    rule = max(0, min(epochs - 1, (epochs + 9) // 10))
+    if given == "auto":
+        return rule
+    if epochs and int(given) >= epochs:
+        raise ConfigError(
+            f"params.warmup_epochs = {given} of {epochs} epochs leaves none with clustering. "
+            f"The largest that works is {epochs - 1}; the rule (a tenth) gives {rule}"
+        )
+    return int(given)
+
+
+def hierarchy_sizes(paper: Sequence[int], images: int, batch_size: int) -> tuple[int, ...]:
+    """A hierarchy's sizes, finest first: the paper's in proportion to the images.
+
+    But at least to the batch (a batch of 256 in 12 clusters has no negative prototype), at most
+    such that a finest cluster has 20 images, and never under 2 clusters.
+    """
+    share = max(images / IMAGENET, batch_size / 2000)
+    share = min(share, images / 20 / paper[0])
+    share = max(share, 2 / paper[-1])
+    return tuple(round(size * share) for size in paper)
+
+
+def clustering_sizes(ratios: Sequence[int], images: int) -> tuple[int, ...]:
+    """So many images per cluster, one size for each ratio; never under 2 clusters."""
+    return tuple(max(2, images // ratio) for ratio in ratios)
+
+
+def check_sizes(
+    sizes: Sequence[int], images: int, last_prototype: bool, decreasing: bool = False
+) -> None:
+    """Raises ConfigError for cluster sizes that these images cannot have."""
+    least = 2 if last_prototype else 3  # one for the positive, one for a negative
+    if not sizes or min(sizes) < least or max(sizes) >= images:
+        raise ConfigError(
+            f"params.clusters = {list(sizes)}: expected sizes from {least} to {images - 1}, fewer "
+            f"than the {images} training images. Nearest: "
+            f"{[min(max(size, least), images - 1) for size in sizes] or [least]}"
+        )
+    if decreasing and any(below <= above for below, above in pairwise(sizes)):
+        raise ConfigError(
+            f"params.clusters = {list(sizes)}: each level clusters the one before it, so sizes "
+            f"must decrease. Nearest: {sorted(set(sizes), reverse=True)}"
+        )
+
+
+def check_batch_exclusion(sizes: Sequence[int], batch_size: int, last_prototype: bool) -> None:
+    """Raises ConfigError if a batch is expected to leave under 1 prototype that it does not occupy.
+
+    For M equal clusters that number is M (1 - 1/M)^batch, or M - 1 times that power without the
+    last prototype.
+    """
+
+    def left(clusters: int, batch: int) -> float:
+        return (clusters - (not last_prototype)) * (1 - 1 / clusters) ** batch
+
+    smallest = min(sizes)
+    if left(smallest, batch_size) >= 1:
+        return
+    enough = smallest
+    while left(enough, batch_size) < 1:
+        enough += 1
+    fitting = max(batch for batch in range(batch_size) if left(smallest, batch) >= 1)
+    raise ConfigError(
+        f"params.exclusion = batch: {batch_size} images are expected to leave "
+        f"{left(smallest, batch_size):.2g} of {smallest} prototypes as negatives, fewer than 1. "
+        f"Nearest that works: {enough} clusters or more, a batch of {fitting}, or exclusion: own"
+    )

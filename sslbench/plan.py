@@ -1,0 +1,271 @@
+"""Suite x methods x seeds -> runs with every value resolved, and all faults before any training.
+
+Who wins, lowest first: defaults of the settings classes, the method's YAML, the suite, the suite's
+exceptions for that method, a variant, ``--set``, and the rules that turn "auto" into numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sslbench.api import DataInfo, Method, methods
+from sslbench.config import Settings, Tree, build, flatten, merge, origins
+from sslbench.data.recipe import Recipe, recipe
+from sslbench.data.spec import DatasetSpec, dataset_spec
+from sslbench.errors import ConfigError, SSLBenchError, all_faults
+from sslbench.needs import check_needs
+from sslbench.nn.config import EncoderConfig
+from sslbench.protocols import suite_evaluations
+from sslbench.registry import METHODS
+from sslbench.run import (
+    BASELINES,
+    TRAINER_VERSION,
+    VIEWS_VERSION,
+    EvaluationConfig,
+    OptimConfig,
+    PretrainConfig,
+    RunConfig,
+)
+from sslbench.suite import Suite
+
+HELD_BYTES = 2 * 1024**3  # training images up to this size are kept in memory as uint8
+
+# Where a suite leaves recipe or optimiser to the methods, the baselines have none of their own.
+BASELINE_DEFAULTS: Tree = {
+    "pretrain": {
+        "augment": "crop",
+        "optim": {"name": "sgd", "lr": 0.1, "lr_per_batch": 256, "weight_decay": 1.0e-4},
+    }
+}
+BASELINE_TITLES = {"random": "Random initialisation", "supervised": "Supervised"}
+
+
+class _NoParams(Settings):
+    """The baselines have no parameters."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of the plan."""
+
+    label: str  # hcsc@released-code
+    title: str
+    card: Tree
+    config: RunConfig
+    data: DataInfo
+    evaluations: dict[str, EvaluationConfig]  # by the suite's key
+    skipped: dict[str, str]  # the suite's key -> why it cannot apply
+    notes: tuple[str, ...]  # exceptions, shown under the table
+    origins: dict[str, str]  # dotted key -> the layer it came from
+
+
+@dataclass(frozen=True)
+class Environs:
+    """What the plan has to know of the machine and the data."""
+
+    bf16: bool  # whether the device has it natively
+    count: Callable[[DatasetSpec], int]  # training images of a set whose spec does not say
+
+
+def apply_changes(suite: Suite, changes: Tree) -> tuple[Suite, Tree]:
+    """``--set`` split into what changes the suite itself and what changes every run.
+
+    Raises ConfigError for a first key that is neither.
+    """
+    run_keys = ("params", "encoder", "pretrain")
+    suite_keys = ("datasets", "evaluations", "tables", "title", "baselines")
+    unknown = [key for key in changes if key not in run_keys + suite_keys]
+    if unknown:
+        raise ConfigError(
+            f"--set {unknown[0]}: unknown. Keys begin with {', '.join(run_keys + suite_keys)}"
+        )
+    tree = merge(
+        suite.model_dump(mode="json"), {k: v for k, v in changes.items() if k in suite_keys}
+    )
+    changed = build(Suite, tree, f"suite {suite.name!r} with --set")
+    return changed, {k: v for k, v in changes.items() if k in run_keys}
+
+
+def expand(selectors: Sequence[str]) -> list[str]:
+    """``hcsc@*`` and ``all`` as labels, in order, once each. Raises UnknownPluginError."""
+    labels: list[str] = []
+    for selector in selectors:
+        name, at, variant = selector.partition("@")
+        if name == "all" and not at:
+            labels += METHODS.names()
+        elif variant == "*":
+            labels += [name, *(f"{name}@{v}" for v in METHODS.defaults(name).get("variants", {}))]
+        else:
+            labels.append(selector)
+    return list(dict.fromkeys(labels))
+
+
+def plan(
+    suite: Suite,
+    selectors: Sequence[str],
+    seeds: Sequence[int],
+    changes: Tree,
+    environs: Environs,
+) -> list[Planned]:
+    """Every run of a suite. Raises ConfigError that lists all faults of all rows."""
+    suite, run_changes = apply_changes(suite, changes)
+    faults: list[str] = []
+    rows: list[Planned] = []
+    try:
+        labels = expand(selectors)
+    except SSLBenchError as error:
+        raise ConfigError(str(error)) from error
+    labels = [*labels, *(b for b in suite.baselines if b not in labels)]
+    for label in labels:
+        for seed in seeds:
+            try:
+                rows.append(_planned(suite, label, seed, run_changes, environs))
+            except SSLBenchError as error:
+                faults.append(f"{label}: {error}" if label not in str(error) else str(error))
+                break  # another seed has the same faults
+    if faults:
+        faults = list(dict.fromkeys(faults))
+        raise ConfigError(all_faults(faults, f"suite {suite.name!r}: {len(faults)} faults"))
+    return rows
+
+
+def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Environs) -> Planned:
+    name, _, variant = label.partition("@")
+    layers, card = _layers(suite, name, variant, changes)
+    tree: Tree = {}
+    for _, layer in layers:
+        tree = merge(tree, layer)
+    if name == "random":
+        tree = merge(tree, {"pretrain": {"epochs": 0}})
+    encoder = build(EncoderConfig, tree.get("encoder", {}), f"{label}: encoder")
+    pretrain = _pretrain(suite, tree.get("pretrain", {}), label, environs)
+    data = _data_info(pretrain, environs)
+    params = _params(name, label, tree.get("params", {}), data)
+    if name not in BASELINES:
+        check_needs(label, methods.get(name).needs, pretrain, encoder)
+    config = RunConfig(
+        method=name,
+        params=params.model_dump(mode="json"),
+        seed=seed,
+        encoder=encoder,
+        pretrain=pretrain,
+        versions=_versions(name, pretrain.dataset),
+    )
+    wanted, skipped = suite_evaluations(suite, config)
+    rule = {"params": config.params, "pretrain": pretrain.model_dump(mode="json")}
+    found = origins(layers)
+    for key, value in flatten({**rule, "encoder": encoder.model_dump(mode="json")}).items():
+        given = flatten(tree).get(key)
+        if given == "auto" and value != "auto":
+            found[key] = "rule"
+        found.setdefault(key, "default")
+    exception = suite.exceptions.get(name, {})
+    notes = tuple(f"{key} = {value}" for key, value in flatten(exception).items())
+    title = card.get("title", BASELINE_TITLES.get(name, label))
+    if variant and "title" not in _variant(name, variant).get("card", {}):
+        title = f"{title}, {variant.replace('-', ' ')}"
+    return Planned(label, title, card, config, data, wanted, skipped, notes, found)
+
+
+def _layers(
+    suite: Suite, name: str, variant: str, changes: Tree
+) -> tuple[list[tuple[str, Tree]], Tree]:
+    baseline = name in BASELINES
+    if baseline and variant:
+        raise ConfigError(f"{name} is a baseline and has no variants")
+    defaults = BASELINE_DEFAULTS if baseline else METHODS.defaults(name)
+    chosen = _variant(name, variant) if variant else {}
+    run_keys = ("params", "encoder", "pretrain")
+
+    def only(tree: Tree) -> Tree:
+        return {key: value for key, value in tree.items() if key in run_keys}
+
+    if baseline:
+        changes = {key: value for key, value in changes.items() if key != "params"}
+    layers = [
+        (f"methods/{name}.yaml", only(defaults)),
+        (f"suite {suite.name}", {"encoder": suite.encoder, "pretrain": suite.pretrain}),
+        (f"exception of suite {suite.name}", suite.exceptions.get(name, {})),
+        (f"variant {variant}", only(chosen)),
+        ("--set", changes),
+    ]
+    card = merge(defaults.get("card", {}), chosen.get("card", {}))
+    return [layer for layer in layers if layer[1]], card
+
+
+def _variant(name: str, variant: str) -> Tree:
+    known: Tree = METHODS.defaults(name).get("variants", {})
+    if variant not in known:
+        raise ConfigError(
+            f"method {name!r} has no variant {variant!r}. Known: {', '.join(known) or 'none'}"
+        )
+    chosen: Tree = known[variant]
+    return chosen
+
+
+def _pretrain(suite: Suite, tree: Tree, label: str, environs: Environs) -> PretrainConfig:
+    """Names become what they stand for, and "auto" becomes what the rules say."""
+    tree = dict(tree)
+    where = f"{label}: pretrain"
+    name = tree.get("dataset")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}.dataset: expected the name of a data set, found {name!r}")
+    spec = dataset_spec(name, suite.datasets)
+    tree["dataset"] = spec.model_dump(mode="json")
+    augment = tree.get("augment")
+    if isinstance(augment, str):
+        tree["augment"] = recipe(augment).model_dump(mode="json")
+    elif isinstance(augment, dict) and "recipe" in augment:  # a named recipe, changed
+        base = recipe(augment["recipe"]).model_dump(mode="json")
+        change = {key: value for key, value in augment.items() if key != "recipe"}
+        tree["augment"] = build(Recipe, merge(base, change), where).model_dump(mode="json")
+    if tree.get("precision", "auto") == "auto":
+        tree["precision"] = "bf16" if environs.bf16 else "fp32"
+    if tree.get("views_path", "auto") == "auto":
+        tree["views_path"] = "batched" if _fits_in_memory(spec) else "workers"
+    optim = tree.get("optim")
+    if isinstance(optim, dict):
+        build(OptimConfig, optim, f"{where}.optim")  # the clearer message
+    return build(PretrainConfig, tree, where)
+
+
+def _fits_in_memory(spec: DatasetSpec) -> bool:
+    images = spec.images("train")
+    if spec.image_size is None or images is None:
+        return False
+    return images * 3 * spec.image_size**2 <= HELD_BYTES
+
+
+def _data_info(pretrain: PretrainConfig, environs: Environs) -> DataInfo:
+    images = pretrain.dataset.images("train") or environs.count(pretrain.dataset)
+    if pretrain.batch_size > images:
+        raise ConfigError(
+            f"pretrain.batch_size = {pretrain.batch_size} exceeds the {images} training images of "
+            f"{pretrain.dataset.name}"
+        )
+    steps = images // pretrain.batch_size
+    if pretrain.steps is not None:
+        steps = min(steps, pretrain.steps)
+    return DataInfo(images, pretrain.batch_size, pretrain.image_size, pretrain.epochs, steps)
+
+
+def _params(name: str, label: str, tree: Tree, data: DataInfo) -> Settings:
+    if name in BASELINES:
+        return build(_NoParams, tree, f"{label}: params")
+    cls: type[Method] = methods.get(name)
+    config = build(cls.Config, tree, f"{label}: params")
+    scaled: Settings = cls.scaled(config, data)
+    if type(scaled) is not cls.Config:
+        raise ConfigError(f"{label}: scaled() must return a {cls.Config.__name__}")
+    # Built once more: model_copy does not validate.
+    return build(cls.Config, scaled.model_dump(mode="json"), f"{label}: params after scaling")
+
+
+def _versions(name: str, spec: DatasetSpec) -> dict[str, int]:
+    versions = {"trainer": TRAINER_VERSION, "views": VIEWS_VERSION}
+    if name not in BASELINES:
+        versions["method"] = methods.get(name).version
+    if spec.source == "rendered":
+        from sslbench.data.rendered import VERSION
+
+        versions["rendered"] = VERSION
+    return versions

@@ -1,0 +1,1 @@
+"""Records to tables, pictures and pages. Imports no torch."""

@@ -1,0 +1,70 @@
+"""The columns that describe a row: its card, and what rows of one method differ in."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sslbench.config import canonical, flatten
+from sslbench.report.grid import NO_NUMBER
+from sslbench.run import BASELINES
+from sslbench.store import Row
+
+
+def method_of(label: str) -> str:
+    """``hcsc@one-level`` is a row of ``hcsc``."""
+    return label.partition("@")[0]
+
+
+def described(
+    rows: Mapping[str, Sequence[Row]], keys: Sequence[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Headings, and the words of each label, for keys of the card, factors and seeds.
+
+    ``rows`` are a plan's rows by label, one per seed.
+    """
+    headings = [key.replace("_", " ").capitalize() for key in keys]
+    words = {
+        label: [word(some[0].card.get(key), label in BASELINES) for key in keys]
+        for label, some in rows.items()
+    }
+    for key, heading in factors(rows).items():
+        headings.append(heading)
+        for label, some in rows.items():
+            value = flatten(some[0].params).get(key)
+            words[label].append(word(value, label in BASELINES))
+    if any(len(some) > 1 for some in rows.values()):
+        headings.append("Seeds")
+        for label, some in rows.items():
+            words[label].append(str(len(some)))
+    return headings, words
+
+
+def shares_method(rows: Mapping[str, Sequence[Row]]) -> bool:
+    """Whether several rows, baselines aside, are of one method: an ablation."""
+    labels = [label for label in rows if label not in BASELINES]
+    return len(labels) > 1 and len({method_of(label) for label in labels}) == 1
+
+
+def factors(rows: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """The resolved keys in which the rows of an ablation differ, each with its heading."""
+    if not shares_method(rows):
+        return {}
+    trees = [flatten(some[0].params) for label, some in rows.items() if label not in BASELINES]
+    keys = list(dict.fromkeys(key for tree in trees for key in tree))
+    differing = [k for k in keys if len({canonical(t[k]) if k in t else "" for t in trees}) > 1]
+    short = {key: key.rpartition(".")[2] for key in differing}
+    times = Counter(short.values())
+    return {
+        key: (short[key] if times[short[key]] == 1 else key).replace("_", " ") for key in differing
+    }
+
+
+def word(value: Any, baseline: bool = False) -> str:
+    """A value of a card or a setting in a table."""
+    if value is None:
+        return "" if baseline else NO_NUMBER
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(word(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,157 @@
+"""What a table is, before it is written in any notation."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any, Literal
+
+from sslbench.report.frame import Status
+
+NO_NUMBER = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+Kind = Literal["random", "method", "reported", "supervised"]
+_BLOCKS: dict[Kind, int] = {"random": 0, "method": 1, "reported": 1, "supervised": 2}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score, or one cost."""
+
+    title: str
+    evaluation: str  # the suite's key, or "pretrain"
+    metric: str
+    unit: str = ""
+    higher_is_better: bool = True
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+@dataclass(frozen=True)
+class Difference:
+    """From the first row: the mean over common seeds, with its interval where there are several."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number, or why there is none."""
+
+    status: Status
+    text: str  # 45.1, failed, NO_NUMBER
+    spread: str = ""  # [43.0, 47.2] or ± 2.1
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None  # of the interval
+    interval: str = ""  # how it was made
+    n: int = 0  # test items behind each seed's value
+    seeds: Mapping[int, float] = field(default_factory=dict)  # the value of each
+    difference: Difference | None = None
+    difference_text: str = ""
+    bold: bool = False
+    marks: tuple[int, ...] = ()  # footnotes
+    source: str = ""  # of a quoted number
+    fingerprints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: what it is, what describes it, its numbers."""
+
+    kind: Kind
+    label: str
+    title: str
+    described: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    marks: tuple[int, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers came from, by the records alone."""
+
+    command: str
+    runs: int  # with at least one record
+    planned: int
+    commits: tuple[str, ...]
+    machines: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        known = f"{self.runs}" if self.runs == self.planned else f"{self.runs} of {self.planned}"
+        parts = [f"From the records of {known} run{'' if self.planned == 1 else 's'}"]
+        if self.commits:
+            parts.append(f"commit{_s(self.commits)} {', '.join(self.commits)}")
+        if self.machines:
+            parts.append(f"machine{_s(self.machines)} {'; '.join(self.machines)}")
+        return f"{'; '.join(parts)}. Command: {self.command}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Lines and columns, and all that stands around them."""
+
+    suite: str
+    name: str
+    title: str
+    caption: str
+    headings: tuple[str, ...]  # of the columns that describe
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    footnotes: tuple[str, ...]
+    remarks: tuple[str, ...]  # how to read the numbers
+    provenance: Provenance
+
+    @property
+    def full_title(self) -> str:
+        return f"{self.title}: {self.caption or self.name}"
+
+    @property
+    def all_headings(self) -> list[str]:
+        return ["Method", *self.headings, *(column.heading for column in self.columns)]
+
+    @property
+    def blocks(self) -> list[list[Line]]:
+        """The lines between two rules: the baselines stand apart."""
+        return [list(block) for _, block in groupby(self.lines, lambda li: _BLOCKS[li.kind])]
+
+    # The notations are imported where they are used: each needs this file.
+
+    def to_markdown(self) -> str:
+        from sslbench.report.notations import markdown
+
+        return markdown(self)
+
+    def to_latex(self) -> str:
+        """A ``table`` environment; needs the package booktabs."""
+        from sslbench.report.notations import latex
+
+        return latex(self)
+
+    def to_csv(self) -> str:
+        """A line per row and column, values in full, no comments."""
+        from sslbench.report.notations import comma_separated
+
+        return comma_separated(self)
+
+    def to_rich(self) -> Any:
+        """What ``rich.print`` shows in a terminal: the table and the lines below it."""
+        from sslbench.report.terminal import rich_table
+
+        return rich_table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        tree: dict[str, Any] = asdict(self)
+        return tree
+
+
+def _s(items: tuple[str, ...]) -> str:
+    return "" if len(items) == 1 else "s"

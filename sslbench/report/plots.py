@@ -1,0 +1,159 @@
+"""A table as a figure: a dot per method with its interval, a panel per column.
+
+Colours of Okabe and Ito (2008), which colour-blind readers and grey printers keep apart; each also
+has its own shape. Text is at least 8 points at the size in which the figure is made.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from sslbench.report.frame import PRETRAIN
+from sslbench.report.grid import Cell, Column, Kind, Line, Table
+
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8A8A8A", "#222222"
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "svg.hashsalt": "sslbench",  # otherwise element ids are random
+}
+DASHES: dict[Kind, Literal[":", "--"]] = {"random": ":", "supervised": "--"}
+ACROSS = 3  # panels side by side
+INCHES_PER_ROW, INCHES_PER_PANEL = 0.24, 2.0
+
+
+def draw(table: Table, png: Path, svg: Path) -> None:
+    """Writes the figure in both formats, without the time or the program's version."""
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever the reader's own matplotlibrc says
+        settings: Any = mpl.rcParams  # its stubs list every key, differently in each version
+        settings.update(STYLE)
+        figure = _figure(table)
+        figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _figure(table: Table) -> Figure:
+    methods = [line for line in table.lines if line.kind == "method"]
+    titles = [_short(line.title) for line in methods]
+    shown = _telling(table, methods)
+    across = 2 if len(shown) == 4 else min(ACROSS, len(shown))
+    down = -(-len(shown) // across)
+    margin = 0.3 + 0.068 * max(map(len, titles))  # inches, for the names of the methods
+    figure = Figure(
+        figsize=(margin + across * INCHES_PER_PANEL, 0.35 + down * _panel_height(len(methods))),
+        layout="constrained",
+    )
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
+    for panel, number in zip(panels, shown, strict=False):
+        _panel(panel, table.columns[number], [line.cells[number] for line in methods])
+        _references(panel, number, table.lines)
+        _published(panel, number, methods, table.lines)
+    for panel in panels[len(shown) :]:
+        panel.set_visible(False)
+    panels[0].set_yticks(range(len(methods)), titles)
+    panels[0].set_ylim(len(methods) - 0.4, -0.6)
+    handles = _legend(table)
+    if len(handles) > 1:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+        )
+    return figure
+
+
+def _telling(table: Table, methods: Sequence[Line]) -> list[int]:
+    """The columns to draw: without a cost that is the same for all, such as an encoder's size."""
+    values = [{line.cells[n].value for line in methods} - {None} for n in range(len(table.columns))]
+    kept = [
+        n
+        for n, column in enumerate(table.columns)
+        if column.evaluation != PRETRAIN or len(values[n]) > 1
+    ]
+    return kept or list(range(len(table.columns)))
+
+
+def _panel_height(rows: int) -> float:
+    return 0.75 + INCHES_PER_ROW * max(2, rows)
+
+
+def _panel(axes: Axes, column: Column, cells: Sequence[Cell]) -> None:
+    axes.set_title(_short(column.title, 30))
+    unit = column.unit or "value"
+    axes.set_xlabel(unit if column.higher_is_better else f"{unit}, less is better")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter("{x:,.10g}")
+    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for y, cell in enumerate(cells):
+        axes.axhline(y, color="#F0F0F0", linewidth=0.6, zorder=0)
+        if cell.value is not None:
+            if cell.low is not None and cell.high is not None:
+                axes.plot([cell.low, cell.high], [y, y], color=BLUE, linewidth=1.6, zorder=3)
+            axes.plot(cell.value, y, "o", color=BLUE, ms=3.8, zorder=4)
+        axes.annotate(
+            cell.text,
+            (1.0, y),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold" if cell.bold else "normal",
+            color=INK if cell.value is not None else GREY,
+        )
+    axes.margins(x=0.08)
+
+
+def _references(axes: Axes, number: int, lines: Sequence[Line]) -> None:
+    for line in lines:
+        value = line.cells[number].value
+        if value is not None and line.kind in DASHES:
+            axes.axvline(value, color=GREY, linestyle=DASHES[line.kind], linewidth=1.2, zorder=2)
+
+
+def _published(axes: Axes, number: int, methods: Sequence[Line], lines: Sequence[Line]) -> None:
+    rows = {line.label: y for y, line in enumerate(methods)}
+    for line in lines:
+        value = line.cells[number].value
+        if line.kind == "reported" and value is not None and line.label in rows:
+            axes.plot(value, rows[line.label], "D", color=ORANGE, mfc="white", ms=4.5, zorder=3)
+
+
+def _legend(table: Table) -> list[Line2D]:
+    spread = any(cell.low is not None for line in table.lines for cell in line.cells)
+    name = "measured, 95 % interval" if spread else "measured"
+    handles = [Line2D([], [], color=BLUE, marker="o", ms=3.8, lw=1.6 * spread, label=name)]
+    kinds = {line.kind: line.title for line in table.lines if line.kind != "method"}
+    if "reported" in kinds:
+        open_diamond = Line2D([], [], color=ORANGE, marker="D", mfc="white", ms=4.5, lw=0)
+        open_diamond.set_label("published")
+        handles.append(open_diamond)
+    for kind, style in DASHES.items():
+        if kind in kinds:
+            label = _short(kinds[kind])
+            handles.append(Line2D([], [], color=GREY, linestyle=style, lw=1.2, label=label))
+    return handles
+
+
+def _short(text: str, letters: int = 34) -> str:
+    """Text that fits and that matplotlib does not take for mathematics."""
+    text = text if len(text) <= letters else text[: letters - 1] + "…"
+    return text.replace("$", r"\$")

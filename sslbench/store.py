@@ -1,0 +1,231 @@
+"""Records on disk: a manifest per run, a record per evaluation, nothing else is believed.
+
+Every write goes to a temporary file beside its target, is flushed to disk and renamed, so a killed
+process or a full disk damages nothing that was there before.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sslbench.config import Settings, build
+from sslbench.errors import ConfigError, StoreError
+
+SCHEMA_VERSION = 1
+T = TypeVar("T", bound="Settings")
+
+
+class Interval(Settings):
+    low: float
+    high: float
+    level: float = 0.95
+    method: str  # such as "bootstrap over 2000 test images"
+
+
+class Score(Settings):
+    """One number and what is needed to read it."""
+
+    value: float
+    unit: str
+    higher_is_better: bool
+    interval: Interval | None = None
+    n: int  # test items behind it
+
+
+class Failure(Settings):
+    kind: str  # the exception's class, or "Diverged"
+    message: str
+    step: int | None = None
+    traceback: str = ""
+
+
+class Environment(Settings):
+    """Where numbers were made. No part of any identity."""
+
+    sslbench: str
+    commit: str | None
+    python: str
+    packages: dict[str, str]
+    machine: str
+    device: str
+    threads: int
+    devices: int = 1  # that shared the work
+
+
+class Record(Settings):
+    """One evaluation of one run."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    evaluation: str  # the plugin
+    dataset: str
+    identity: str  # hash of the resolved request
+    status: Literal["done", "failed", "skipped"]
+    reason: str | None = None
+    failure: Failure | None = None
+    scores: dict[str, Score] = {}
+    headline: str = ""  # the score that stands for the evaluation
+    chosen: dict[str, Any] = {}
+    fingerprint: dict[str, Any] = {}
+    fingerprint_sha256: str = ""
+    encoder_digest: str = ""
+    outcomes_sha256: str | None = None
+    log: dict[str, float] = {}
+    seconds: float = 0.0
+    environment: Environment | None = None
+    created: str = ""
+
+
+class Manifest(Settings):
+    """The facts of one run."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    hash: str
+    config: dict[str, Any]
+    status: Literal["done", "failed"]
+    failure: Failure | None = None
+    data_digest: str = ""
+    encoder_digest: str = ""
+    parameters: int = 0  # of the encoder
+    steps: int = 0
+    images_seen: int = 0
+    seconds: float = 0.0
+    peak_memory_gib: float = 0.0
+    losses: dict[str, float] = {}  # the last logged terms
+    environment: Environment | None = None
+    created: str = ""
+
+
+class Row(Settings):
+    """One row of a suite's table: which run it is, and what describes it."""
+
+    label: str  # hcsc@released-code
+    seed: int
+    run: str
+    title: str
+    card: dict[str, Any] = {}
+    params: dict[str, Any] = {}  # resolved and flat, for the columns in which rows differ
+    notes: tuple[str, ...] = ()  # exceptions, shown under the table
+    evaluations: dict[str, str] = {}  # the suite's key -> the record's file name without ending
+    skipped: dict[str, str] = {}  # the suite's key -> why it cannot apply
+
+
+class PlanFile(Settings):
+    """What the last ``run`` of a suite consisted of; the tables are derived from it."""
+
+    schema_version: int = SCHEMA_VERSION
+    suite: str
+    title: str
+    command: str
+    rows: tuple[Row, ...]
+    tables: dict[str, Any]
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run_folder(self, run: str) -> Path:
+        return self.root / "runs" / run
+
+    def table_folder(self, suite: str) -> Path:
+        return self.root / "tables" / suite
+
+    def evaluation_file(self, run: str, evaluation: str, ending: str = "json") -> Path:
+        return self.run_folder(run) / "evaluations" / f"{evaluation}.{ending}"
+
+    def manifest(self, run: str) -> Manifest | None:
+        """The manifest of a run, or None. Raises StoreError if it is there but damaged."""
+        return _read(self.run_folder(run) / "manifest.json", Manifest)
+
+    def record(self, run: str, evaluation: str) -> Record | None:
+        """A record by its file name, or None. Raises StoreError if it is there but damaged."""
+        return _read(self.evaluation_file(run, evaluation), Record)
+
+    def plan(self, suite: str) -> PlanFile | None:
+        return _read(self.table_folder(suite) / "plan.json", PlanFile)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        write_json(self.run_folder(manifest.run) / "manifest.json", manifest)
+
+    def write_record(self, name: str, record: Record) -> None:
+        write_json(self.evaluation_file(record.run, name), record)
+
+    def write_plan(self, plan: PlanFile) -> None:
+        write_json(self.table_folder(plan.suite) / "plan.json", plan)
+
+    def check_writable(self) -> None:
+        """Raises StoreError before anything is computed for nothing."""
+        probe = self.root / f".write-test-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"results folder {self.root} cannot be written ({error.strerror}). "
+                "Choose another with --results"
+            ) from error
+
+
+def _read(path: Path, cls: type[T]) -> T | None:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: damaged or unreadable ({error}). Remove it to redo it"
+        ) from error
+    version = tree.get("schema_version") if isinstance(tree, dict) else None
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: schema_version is {version!r}, this sslbench reads {SCHEMA_VERSION}. "
+            "Remove the file to redo it, or read it with the version that wrote it"
+        )
+    try:
+        return build(cls, tree, str(path))
+    except ConfigError as error:
+        raise StoreError(f"{error}. Remove the file to redo it") from error
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """``write`` fills a temporary file, which then takes the place of ``path``.
+
+    Raises StoreError if the disk is full or the folder cannot be written; ``path`` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written ({error.strerror or error})") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, item: Settings) -> None:
+    # Unsorted: a plan's columns stand in the suite's order.
+    text = json.dumps(item.model_dump(mode="json"), indent=1, allow_nan=False)
+    write_atomic(path, lambda temporary: _write_text(temporary, text + "\n"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,74 @@
+"""What the trainer lends a method: draws that depend on nothing but their place, and embeddings."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from sslbench.api.method import DataInfo, Method
+from sslbench.data.random import derive_seed
+
+EmbedBatches = Callable[[], Iterator[Tensor]]  # centre views of the training set, in order
+
+
+class TrainingContext:
+    """The ``Context`` of the contract. ``begin`` is called before every step and epoch."""
+
+    def __init__(
+        self,
+        seed: int,
+        data: DataInfo,
+        device: torch.device,
+        method: Method,
+        batches: EmbedBatches,
+        autocast: Callable[[], torch.autocast],
+    ) -> None:
+        self.epochs, self.steps = data.epochs, data.steps
+        self.epoch = self.step = 0
+        self.logged: dict[str, Tensor | float] = {}
+        self._seed, self._device, self._method = seed, device, method
+        self._batches, self._autocast = batches, autocast
+        self._place, self._calls = "", 0
+
+    def begin(self, place: str, epoch: int, step: int) -> None:
+        """``place`` is "epoch" or "step"; draws are numbered from here."""
+        self.epoch, self.step = epoch, step
+        self._place, self._calls = place, 0
+
+    @property
+    def progress(self) -> float:
+        return self.step / max(self.steps, 1)
+
+    def _generator(self) -> torch.Generator:
+        # On the CPU whatever the device, so that a run draws the same everywhere.
+        seed = derive_seed(self._seed, "method", self._place, self.step, self._calls)
+        self._calls += 1
+        return torch.Generator().manual_seed(seed)
+
+    def rand(self, rows: int, *shape: int) -> Tensor:
+        return torch.rand(rows, *shape, generator=self._generator()).to(self._device)
+
+    def integers(self, high: int, rows: int, *shape: int) -> Tensor:
+        drawn = torch.randint(high, (rows, *shape), generator=self._generator())
+        return drawn.to(self._device)
+
+    def choice(self, n: int, k: int) -> Tensor:
+        return self.permutation(n)[:k]
+
+    def permutation(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self._generator()).to(self._device)
+
+    @torch.no_grad()
+    def embed(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        modes = {module: module.training for module in self._method.modules()}
+        self._method.eval()
+        try:
+            with self._autocast():
+                rows = [function(batch).float() for batch in self._batches()]
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        return torch.cat(rows)
+
+    def log(self, name: str, value: Tensor | float) -> None:
+        self.logged[name] = value.detach() if isinstance(value, Tensor) else value

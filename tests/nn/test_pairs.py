@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sslbench.errors import ConfigError
+from sslbench.nn import Level, hierarchical_kmeans, pairs, unit
+
+GENERATOR = torch.Generator().manual_seed(0)
+FEATURES = unit(torch.randn(300, 16, generator=GENERATOR))
+LEVELS = hierarchical_kmeans(FEATURES, [30, 15, 5], 0.1)
+QUEUE = unit(torch.randn(40, 16, generator=GENERATOR))
+CLUSTER = LEVELS[0].assignment[:8]
+
+
+def always(value):
+    return lambda rows, columns: torch.full((rows, columns), value)
+
+
+def test_all_negatives_draw_nothing_and_keep_everything():
+    assert pairs.INSTANCE_NEGATIVES["all"](LEVELS[0], CLUSTER, QUEUE, pytest.fail) is None
+    assert pairs.PROTOTYPE_NEGATIVES["all"](LEVELS, 0, CLUSTER, pytest.fail) is None
+
+
+def test_a_uniform_of_zero_keeps_every_negative_and_the_largest_keeps_none():
+    lowest, largest = always(0.0), always(0.9999)
+    assert pairs.semantic_prototypes(LEVELS, 0, CLUSTER, lowest).all()
+    assert not pairs.semantic_prototypes(LEVELS, 0, CLUSTER, largest).any()
+    assert not pairs.semantic_instances(LEVELS[0], CLUSTER, QUEUE, largest).any()
+    assert pairs.semantic_instances(LEVELS[0], CLUSTER, QUEUE, lowest).all()
+
+
+def test_selection_equals_a_double_loop():
+    level, uniforms = LEVELS[1], torch.rand(8, 40, generator=GENERATOR)
+    cluster = level.assignment[:8]
+    mask = pairs.semantic_instances(level, cluster, QUEUE, lambda rows, columns: uniforms)
+    for row in range(8):
+        for column in range(40):
+            scores = level.prototypes @ QUEUE[column] / level.concentration
+            share = float(scores.double().softmax(0)[cluster[row]])
+            assert bool(mask[row, column]) == (float(uniforms[row, column]) < min(1 - share, 0.999))
+
+
+def test_a_key_of_the_querys_own_cluster_is_rejected():
+    own = LEVELS[0].prototypes[CLUSTER[0]][None]
+    other = LEVELS[0].prototypes[(CLUSTER[0] + 1) % 30][None]
+    mask = pairs.semantic_instances(LEVELS[0], CLUSTER[:1], torch.cat([own, other]), always(0.5))
+    assert mask.tolist() == [[False, True]]
+
+
+def test_prototypes_of_the_own_parent_are_rejected_and_the_top_level_keeps_all():
+    mask = pairs.semantic_prototypes(LEVELS, 1, LEVELS[1].assignment[:8], always(0.5))
+    parents = LEVELS[1].parents
+    share = parents[LEVELS[1].assignment[:8]][:, None] == parents[None]
+    agree = (mask == ~share).float().mean()
+    assert agree > 0.9
+    assert pairs.semantic_prototypes(LEVELS, 2, LEVELS[2].assignment[:8], pytest.fail) is None
+
+
+def void(level, dropped):
+    """The level with one cluster discarded, its images at the next one."""
+    kept = level.kept.clone()
+    kept[dropped] = False
+    assignment = torch.where(level.assignment == dropped, dropped + 1, level.assignment)
+    prototypes = level.prototypes * kept[:, None]
+    return Level(assignment, prototypes, level.concentration, kept, level.parents)
+
+
+def test_a_discarded_cluster_takes_no_part():
+    level = void(LEVELS[0], dropped=3)
+    cluster = level.assignment[:8]
+    assert not pairs.candidates(level, cluster)[:, 3].any()
+    left = [m for m in range(30) if m != 3]
+    smaller = Level(
+        level.assignment, level.prototypes[left], level.concentration[left], level.kept[left], None
+    )
+    uniforms = torch.rand(8, 40, generator=GENERATOR)
+    place = torch.tensor([left.index(c) for c in cluster.tolist()])
+    assert torch.equal(
+        pairs.semantic_instances(level, cluster, QUEUE, lambda *shape: uniforms),
+        pairs.semantic_instances(smaller, place, QUEUE, lambda *shape: uniforms),
+    )
+
+
+def test_a_discarded_parent_takes_no_share():
+    upper = void(LEVELS[1], dropped=2)
+    lower = replace(LEVELS[0], parents=torch.where(LEVELS[0].parents == 2, 3, LEVELS[0].parents))
+    uniforms = torch.rand(8, 30, generator=GENERATOR)
+    mask = pairs.semantic_prototypes([lower, upper], 0, CLUSTER, lambda *shape: uniforms)
+    left = [m for m in range(15) if m != 2]
+    scores = lower.prototypes @ upper.prototypes[left].T / upper.concentration[left]
+    share = scores.softmax(1)[:, [left.index(m) for m in lower.parents[CLUSTER].tolist()]].T
+    assert torch.equal(mask, uniforms < (1 - share).clamp(1e-4, 0.999))
+
+
+def test_candidates_leave_out_the_own_prototype_or_those_of_the_batch():
+    level = LEVELS[0]
+    own = pairs.candidates(level, CLUSTER)
+    assert own.sum().item() == 8 * 29
+    assert not own[torch.arange(8), CLUSTER].any()
+    batch = pairs.candidates(level, CLUSTER, exclusion="batch")
+    assert set(batch.nonzero()[:, 0].tolist()) == set(range(30)) - set(CLUSTER.tolist())
+    without_last = pairs.candidates(level, CLUSTER, last_prototype=False)
+    assert not without_last[:, level.assignment.max()].any()
+    assert torch.equal(own[:, : level.assignment.max()], without_last[:, : level.assignment.max()])
+
+
+def test_a_batch_that_occupies_all_clusters_is_an_error_and_no_loss_of_zero():
+    top = LEVELS[2]
+    with pytest.raises(ConfigError, match="leaves no negative prototype"):
+        pairs.candidates(top, torch.arange(5), exclusion="batch")

@@ -1,0 +1,237 @@
+"""What a table shows, and that nothing vanishes from it."""
+
+from typing import Any
+
+import pytest
+
+from sslbench.config import build
+from sslbench.errors import ConfigError, StoreError
+from sslbench.report.frame import frame
+from sslbench.report.grid import Cell, Line, Table
+from sslbench.report.tables import build_table
+from sslbench.suite import TableConfig
+
+
+def table(experiment: Any, mixed: bool = False, **config: Any) -> Table:
+    plan = experiment.plan(**config)
+    made = build(TableConfig, plan.tables["main"], "main")
+    return build_table(frame(experiment.store, plan), plan, "main", made, mixed=mixed)
+
+
+def line(found: Table, label: str) -> Line:
+    return next(one for one in found.lines if one.label == label)
+
+
+def knn(found: Table, label: str) -> Cell:
+    return line(found, label).cells[0]
+
+
+def notes(found: Table, cell: Cell | Line) -> list[str]:
+    return [found.footnotes[mark - 1] for mark in cell.marks]
+
+
+def test_methods_stand_as_planned_between_the_baselines(experiment: Any) -> None:
+    for label in ("supervised", "pcl", "random", "hcsc", "moco"):
+        experiment.row(label)
+
+    found = table(experiment)
+
+    blocks = [[one.label for one in block] for block in found.blocks]
+    assert blocks == [["random"], ["pcl", "hcsc", "moco"], ["supervised"]]
+
+
+def test_without_any_run_there_is_a_table_of_dashes(experiment: Any) -> None:
+    experiment.row("moco", trained=False)
+    experiment.row("hcsc", trained=False)
+
+    found = table(experiment)
+
+    assert [[cell.text for cell in one.cells] for one in found.lines] == [["–", "–"]] * 2  # noqa: RUF001
+    assert found.provenance.runs == 0
+
+
+def test_one_seed_shows_its_interval(experiment: Any) -> None:
+    experiment.row("moco", {"knn": (45.12, 43.0, 47.25)})
+
+    found = table(experiment)
+
+    cell = knn(found, "moco")
+    assert (cell.text, cell.spread) == ("45.1", "[43.0, 47.2]")
+    assert "Seeds" not in found.headings
+    assert any("this run on other test images" in remark for remark in found.remarks)
+
+
+def test_several_seeds_show_mean_and_half_interval(experiment: Any) -> None:
+    for seed, value in enumerate((44.0, 45.0, 46.0)):
+        experiment.row("moco", {"knn": (value, 1.0, 99.0)}, seed=seed)
+
+    found = table(experiment)
+
+    cell = knn(found, "moco")
+    assert (cell.text, cell.spread) == ("45.0", "± 2.5")  # 4.303 x 1 / sqrt(3)
+    assert cell.seeds == {0: 44.0, 1: 45.0, 2: 46.0}
+    assert found.headings[-1] == "Seeds"
+    assert line(found, "moco").described == ("3",)
+
+
+def test_bold_needs_separation(experiment: Any) -> None:
+    experiment.row("moco", {"knn": (40.0, 38.0, 42.0), "linear": (50.0, 48.0, 52.0)})
+    experiment.row("hcsc", {"knn": (45.0, 43.0, 47.0), "linear": (51.0, 49.0, 53.0)})
+
+    found = table(experiment)
+
+    assert [cell.bold for cell in line(found, "hcsc").cells] == [True, False]
+    assert [cell.bold for cell in line(found, "moco").cells] == [False, False]
+
+
+def test_a_baseline_is_never_bold_and_never_in_the_way(experiment: Any) -> None:
+    experiment.row("supervised", {"knn": (90.0, 89.0, 91.0)})
+    experiment.row("moco", {"knn": (40.0, 38.0, 42.0)})
+    experiment.row("hcsc", {"knn": (45.0, 43.0, 47.0)})
+
+    found = table(experiment)
+
+    assert [knn(found, label).bold for label in ("supervised", "hcsc")] == [False, True]
+
+
+def test_a_mean_over_what_survived_is_marked_and_not_bold(experiment: Any) -> None:
+    for seed in range(3):
+        experiment.row("moco", {"knn": 40.0 + seed}, seed=seed)
+        lost = {"failed": "loss is nan"} if seed == 2 else {"scores": {"knn": 60.0 + seed}}
+        experiment.row("hcsc", seed=seed, **lost)
+
+    found = table(experiment)
+
+    cell = knn(found, "hcsc")
+    assert (cell.text, cell.bold) == ("60.5", False)
+    assert "seed 2 failed" in notes(found, cell)[0]
+    assert "2 of 3 seeds" in notes(found, cell)[0]
+
+
+def test_failed_and_skipped_have_their_reasons_below(experiment: Any) -> None:
+    experiment.row("moco", failed="loss is nan", skipped={"linear": "needs labels"})
+
+    found = table(experiment)
+
+    failed, skipped = line(found, "moco").cells
+    assert (failed.text, skipped.text) == ("failed", "skipped")
+    assert "loss is nan" in notes(found, failed)[0]
+    assert notes(found, skipped) == ["needs labels"]
+
+
+def test_an_exception_marks_its_row_and_equal_notes_share_a_number(experiment: Any) -> None:
+    experiment.row("moco", notes=("pretrain.batch_size = 4096",))
+    experiment.row("hcsc", notes=("pretrain.batch_size = 4096",))
+
+    found = table(experiment)
+
+    assert found.footnotes == ("pretrain.batch_size = 4096",)
+    assert line(found, "moco").marks == line(found, "hcsc").marks == (1,)
+
+
+def test_the_card_describes(experiment: Any) -> None:
+    experiment.row("moco", card={"year": 2020, "momentum_encoder": True})
+    experiment.row("simclr", card={"momentum_encoder": False})
+    experiment.row("random")
+
+    found = table(experiment, describe=["year", "momentum_encoder"])
+
+    assert found.headings == ("Year", "Momentum encoder")
+    assert line(found, "moco").described == ("2020", "yes")
+    assert line(found, "simclr").described == ("–", "no")  # noqa: RUF001
+    assert line(found, "random").described == ("", "")
+
+
+def test_an_ablation_shows_what_differs_and_by_how_much(experiment: Any) -> None:
+    common = {"momentum": 0.99}
+    for label, negatives, shift in (("hcsc", "semantic", 0), ("hcsc@all", "all", -2)):
+        for seed in (0, 1):
+            params = {**common, "pairs": {"instance_negatives": negatives}, "levels": [3, 2]}
+            value = 45.0 + 5 * seed + shift
+            experiment.row(label, {"knn": value}, seed=seed, params=params)
+    experiment.row("random", {"knn": 10.0})
+
+    found = table(experiment)
+
+    assert found.headings == ("instance negatives", "Seeds")
+    assert [one.described[0] for one in found.lines] == ["", "semantic", "all"]
+    change = knn(found, "hcsc@all").difference
+    assert change is not None
+    assert (change.value, change.low, change.high) == (-2.0, -2.0, -2.0)  # seed by seed
+    assert knn(found, "hcsc@all").difference_text == "(−2.0)"  # noqa: RUF001
+    assert knn(found, "hcsc").difference is None
+    assert knn(found, "random").difference is None
+
+
+def test_rows_of_several_methods_have_no_such_columns(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0}, params={"temperature": 0.2})
+    experiment.row("hcsc", {"knn": 45.0}, params={"temperature": 0.1})
+
+    found = table(experiment)
+
+    assert found.headings == ()
+    assert knn(found, "hcsc").difference is None
+
+
+def test_a_column_refuses_to_mix_fingerprints(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0})
+    experiment.row("pcl", {"knn": 41.0})
+    experiment.row("hcsc", {"knn": 45.0}, settings={"k": 10})
+
+    with pytest.raises(
+        StoreError, match=r"kNN top-1.*hcsc \(seed 0\): settings.k = 10 \(else 20\)"
+    ):
+        table(experiment)
+
+
+def test_a_mixed_column_that_is_allowed_marks_what_differs(experiment: Any) -> None:
+    experiment.row("moco", {"knn": (40.0, 39.0, 41.0)})
+    experiment.row("pcl", {"knn": (41.0, 40.0, 42.0)})
+    experiment.row("hcsc", {"knn": (55.0, 54.0, 56.0)}, settings={"k": 10})
+
+    found = table(experiment, mixed=True)
+
+    assert notes(found, knn(found, "hcsc")) == ["measured with settings.k = 10 (else 20)"]
+    assert knn(found, "moco").marks == ()
+    assert not any(knn(found, label).bold for label in ("moco", "pcl", "hcsc"))
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("kn.top1", "no evaluation 'kn'. Did you mean 'knn'"),
+        ("knn.top", "no metric 'top'. Did you mean 'top1'"),
+        ("pretrain.second", "no cost 'second'. Did you mean 'seconds'"),
+        ("knn", "expected EVALUATION.METRIC"),
+    ],
+)
+def test_a_column_that_nothing_has_is_a_mistake(experiment: Any, key: str, message: str) -> None:
+    experiment.row("moco", {"knn": 40.0})
+
+    with pytest.raises(ConfigError, match=message):
+        table(experiment, columns={"kNN": key})
+
+
+def test_cost_is_written_to_three_figures_and_is_not_bold(experiment: Any) -> None:
+    for label, seconds in (("moco", 3.14159), ("hcsc", 1234.5)):
+        facts = {"seconds": seconds, "parameters": 11176512, "images_seen": 100}
+        experiment.row(label, pretrain=facts)
+
+    found = table(experiment, columns={"Time": "pretrain.seconds", "Size": "pretrain.parameters"})
+
+    texts = [[cell.text for cell in one.cells] for one in found.lines]
+    assert texts == [["3.14", "11,176,512"], ["1,234", "11,176,512"]]
+    assert [column.heading for column in found.columns] == ["Time (s)", "Size"]
+    assert not any(cell.bold for one in found.lines for cell in one.cells)
+
+
+def test_provenance_is_that_of_the_records(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0})
+    experiment.row("hcsc", trained=False)
+
+    sentence = table(experiment).provenance.sentence
+
+    assert "1 of 2 runs" in sentence
+    assert "commit 0123456789ab" in sentence
+    assert "Example CPU, 2 cores (cpu)" in sentence
+    assert "sslbench run --suite tiny" in sentence

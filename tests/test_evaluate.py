@@ -1,0 +1,357 @@
+"""The evaluation engine on real embedded data and a tiny encoder."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from sslbench.api import Evaluation, Metric, Outcome, Settings, evaluations
+from sslbench.config import fingerprint
+from sslbench.data.datasets import open_dataset
+from sslbench.data.spec import dataset_spec
+from sslbench.environment import environment
+from sslbench.errors import Diverged, Interrupted, StoreError
+from sslbench.evaluate import FileCheckpoint, evaluate
+from sslbench.features import FeatureStore
+from sslbench.nn.config import EncoderConfig
+from sslbench.nn.digest import tensors_digest
+from sslbench.nn.encoder import Encoder
+from sslbench.run import EvaluationConfig, Preprocessing
+from sslbench.store import Store, file_digest
+
+CPU = torch.device("cpu")
+TINY = EncoderConfig(
+    name="resnet18", options={"layers": [1, 1, 1, 1], "channels": [4, 8, 8, 16]}, stem="small"
+)
+LOOKS = Preprocessing(image_size=32)
+KNN = {"neighbours": [1, 20]}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return open_dataset(dataset_spec("objects_tiny"), None)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Encoder(TINY)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+class NoSettings(Settings):
+    pass
+
+
+class Toy(Evaluation):
+    """Half of the items are right; what else it does, a test says."""
+
+    Config = NoSettings
+    metrics: tuple[Metric, ...] = (Metric("half"),)
+
+    def run(self, subject, dataset, context):
+        type(self).act(subject, dataset, context)
+        return Outcome(pa.table({"item": [0, 1, 2, 3], "right": [1.0, 0.0, 1.0, 0.0]}), {})
+
+    @staticmethod
+    def act(subject, dataset, context):
+        pass
+
+    @staticmethod
+    def score(table):
+        return {"half": float(np.mean(table["right"].to_numpy()))}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Registers ``toy``, a Toy with the given attributes."""
+
+    def register(**attributes):
+        static = {k: staticmethod(v) if callable(v) else v for k, v in attributes.items()}
+        monkeypatch.setitem(evaluations._classes, "toy", type("Changed", (Toy,), static))
+        return "toy"
+
+    return register
+
+
+@pytest.fixture
+def evaluated(dataset, encoder, store):
+    def run(evaluation="knn", settings=None, *, seed=0, features=None, progress=None, looks=LOOKS):
+        default = KNN if evaluation == "knn" else {}
+        config = EvaluationConfig(
+            evaluation=evaluation,
+            settings=default if settings is None else settings,
+            version=1,
+            dataset=dataset.spec,
+            preprocessing=looks,
+        )
+        record = evaluate(
+            config,
+            encoder,
+            {},
+            dataset,
+            run="run",
+            seed=seed,
+            store=store,
+            features=features or FeatureStore(),
+            device=CPU,
+            environment=environment(CPU),
+            workers=0,
+            on_progress=progress or (lambda done, total: None),
+        )
+        store.write_record(config.id, record)
+        return config, record
+
+    return run
+
+
+def test_a_record_says_all_and_can_be_read_back(evaluated, store, encoder):
+    config, record = evaluated()
+    assert store.record("run", config.id) == record
+    assert (record.status, record.headline, record.failure) == ("done", "top1", None)
+    assert list(record.scores) == ["top1", "top5", "top1_k1", "top1_k20"]
+    assert record.encoder_digest == tensors_digest(encoder.state_dict())
+    assert record.identity == config.hash
+    assert record.environment is not None
+    assert record.seconds > 0
+    score = record.scores["top1"]
+    assert score.n == 192
+    assert score.interval.low < score.value < score.interval.high
+    assert "192 test items" in score.interval.method
+
+
+def test_the_outcomes_on_disk_are_those_of_the_record(evaluated, store):
+    config, record = evaluated()
+    path = store.evaluation_file("run", config.id, "parquet")
+    assert file_digest(path) == record.outcomes_sha256
+    again = evaluations.get("knn").score(pq.read_table(path))
+    assert again == {name: score.value for name, score in record.scores.items()}
+
+
+def test_the_same_evaluation_gives_the_same_record(evaluated):
+    (_, one), (_, other) = (
+        evaluated("linear_probe", {"epochs": 2}),
+        evaluated("linear_probe", {"epochs": 2}),
+    )
+    changing = {"seconds": 0.0, "created": ""}
+    assert one.model_copy(update=changing) == other.model_copy(update=changing)
+
+
+def test_the_fingerprint_holds_the_protocol_and_neither_seed_nor_choice(evaluated, dataset):
+    _, one = evaluated("linear_probe", {"epochs": 1})
+    _, other = evaluated("linear_probe", {"epochs": 1}, seed=7)
+    assert one.fingerprint == other.fingerprint
+    assert one.fingerprint_sha256 == fingerprint(one.fingerprint)
+    assert one.fingerprint["data"] == {"digest": dataset.digest, "subset": {}}
+    assert one.fingerprint["preprocessing"]["antialias"] is True
+    assert one.fingerprint["selection"] == "held_out"
+    assert one.fingerprint["settings"]["batch_size"] == 256  # defaults too
+    for settings, looks in (
+        ({"epochs": 2}, LOOKS),
+        ({"epochs": 1, "selection": "paper"}, LOOKS),
+        ({"epochs": 1}, Preprocessing(image_size=32, filter="bicubic")),
+    ):
+        _, changed = evaluated("linear_probe", settings, looks=looks)
+        assert changed.fingerprint_sha256 != other.fingerprint_sha256
+
+
+def test_a_plugin_that_moves_batch_norm_statistics_is_caught(evaluated, toy, encoder):
+    before = tensors_digest(encoder.state_dict())
+
+    def act(subject, dataset, context):
+        subject.encoder.train()(torch.rand(4, 3, 32, 32))
+
+    _, record = evaluated(toy(act=act))
+    assert record.failure.kind == "PluginError"
+    assert "'toy' changed the encoder" in record.failure.message
+    assert tensors_digest(encoder.state_dict()) == before  # it had a copy
+
+
+def test_an_evaluation_that_fine_tunes_may_change_its_copy(evaluated, toy, encoder):
+    before = tensors_digest(encoder.state_dict())
+
+    def act(subject, dataset, context):
+        subject.encoder(torch.rand(4, 3, 32, 32)).sum().backward()
+        with torch.no_grad():
+            for parameter in subject.encoder.parameters():
+                parameter.add_(parameter.grad)
+
+    _, record = evaluated(toy(act=act, freezes=False))
+    assert record.status == "done"
+    assert tensors_digest(encoder.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"score": lambda table: {"other": 1.0}}, r"score gives \['other'\], metrics declares"),
+        ({"score": lambda table: {"half": float("nan")}}, r"no finite value for \['half'\]"),
+        ({"item_values": lambda table: {"half": np.ones(4)}}, "whose mean is its score"),
+        ({"item_values": lambda table: {"half": np.full(3, 0.5)}}, "must hold 4 numbers"),
+    ],
+)
+def test_scores_that_break_the_contract_are_named(evaluated, toy, attributes, message):
+    _, record = evaluated(toy(**attributes))
+    assert record.status == "failed"
+    assert record.failure.kind == "PluginError"
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(record.failure.message)
+
+
+def test_a_plugin_s_own_error_becomes_a_record_with_its_traceback(evaluated, toy, store):
+    def act(subject, dataset, context):
+        raise ZeroDivisionError("in the toy")
+
+    config, record = evaluated(toy(act=act))
+    assert (record.status, record.reason) == ("failed", "ZeroDivisionError: in the toy")
+    assert "in act" in record.failure.traceback
+    assert not store.evaluation_file("run", config.id, "parquet").exists()
+
+
+@pytest.mark.parametrize("error", [Interrupted("stop"), KeyboardInterrupt(), StoreError("full")])
+def test_an_interrupt_and_a_full_disk_pass_through(evaluated, error):
+    def stop(done, total):
+        raise error
+
+    with pytest.raises(type(error)):
+        evaluated(progress=stop)
+
+
+def test_scores_that_are_no_means_have_intervals_too(evaluated, toy):
+    _, slow = evaluated(toy())
+    means = {"item_values": lambda table: {"half": table["right"].to_numpy()}}
+    _, fast = evaluated(toy(**means))
+    assert slow.scores["half"].interval.method.startswith("200 ")
+    assert fast.scores["half"].interval.method.startswith("1000 ")
+    assert fast.scores["half"].interval.low == 0.0
+
+
+# ---- features ---------------------------------------------------------------------------------
+
+
+def test_features_are_computed_once_for_all_evaluations_of_an_encoder(evaluated):
+    told = []
+    features = FeatureStore()
+    evaluated(features=features, progress=lambda done, total: told.append(total))
+    assert set(told) == {384, 192}
+    told.clear()
+    evaluated("linear_probe", {"epochs": 1}, features=features, progress=lambda *a: told.append(a))
+    assert told == [(1, 2), (2, 2)]  # the probe's own
+
+
+def test_a_full_store_lets_go_of_what_was_used_longest_ago(dataset, encoder):
+    row = 4 * encoder.dim
+    store = FeatureStore(limit_gib=400 * row / 2**30)  # one of the splits, not both
+    told = []
+
+    def ask(split):
+        return store.features(
+            encoder.eval(),
+            dataset,
+            split,
+            -1,
+            LOOKS,
+            seed=0,
+            device=CPU,
+            workers=0,
+            on_progress=lambda done, total: told.append(total),
+        )
+
+    train = ask("train")
+    ask("test")
+    assert torch.equal(ask("train").x, train.x)
+    assert told.count(384) == 4  # two batches, twice
+
+
+def features_of(encoder, dataset, split="train", layer=-1, looks=LOOKS, store=None):
+    return (store or FeatureStore()).features(
+        encoder,
+        dataset,
+        split,
+        layer,
+        looks,
+        seed=0,
+        device=CPU,
+        workers=0,
+        on_progress=lambda done, total: None,
+    )
+
+
+def test_features_are_the_encoder_s_output_in_eval_mode_and_order(encoder, dataset):
+    encoder.train()
+    before = tensors_digest(encoder.state_dict())
+    found = features_of(encoder, dataset, "test")
+    assert encoder.training
+    assert tensors_digest(encoder.state_dict()) == before
+    pixels = torch.stack([dataset.images("test").read(p) for p in (0, 100, 191)]) / 255
+    with torch.no_grad():
+        expected = encoder.eval()(pixels)
+    torch.testing.assert_close(found.x[[0, 100, 191]], expected)
+    assert found.y.tolist() == dataset.labels("test").tolist()
+    assert found.index.tolist() == list(range(192))
+
+
+def test_fit_and_held_out_divide_the_training_images(encoder, dataset):
+    store = FeatureStore()
+    train, fit, held = (
+        features_of(encoder, dataset, split, store=store) for split in ("train", "fit", "held_out")
+    )
+    assert sorted(fit.index.tolist() + held.index.tolist()) == train.index.tolist()
+    assert len(held.index) == dataset.held_out(0).sum()
+    assert torch.equal(held.x, train.x[held.index])
+    assert torch.equal(fit.y, train.y[fit.index])
+
+
+def test_a_layer_is_a_feature_map_averaged_over_positions(encoder, dataset):
+    with torch.no_grad():
+        maps = encoder.eval().feature_maps(dataset.images("test").read(0)[None] / 255)
+    for layer in (0, -2):
+        found = features_of(encoder, dataset, "test", layer)
+        torch.testing.assert_close(found.x[:1], maps[layer].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_another_encoder_or_preprocessing_is_computed_anew(encoder, dataset):
+    store = FeatureStore()
+    one = features_of(encoder, dataset, store=store)
+    bicubic = features_of(
+        encoder, dataset, looks=Preprocessing(image_size=24, filter="bicubic"), store=store
+    )
+    with torch.no_grad():
+        next(encoder.parameters()).mul_(2)
+    other = features_of(encoder, dataset, store=store)
+    assert not torch.equal(one.x, bicubic.x)
+    assert not torch.equal(one.x, other.x)
+
+
+def test_an_encoder_that_diverged_is_told_from_a_bad_one(encoder, dataset):
+    with torch.no_grad():
+        next(encoder.parameters()).fill_(float("nan"))
+    with pytest.raises(Diverged, match="192 of 192 images of objects_tiny"):
+        features_of(encoder, dataset, "test")
+
+
+# ---- checkpoints ------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_belongs_to_one_encoder(tmp_path):
+    path = tmp_path / "state.pt"
+    checkpoint = FileCheckpoint(path, "aaa")
+    assert checkpoint.load() is None
+    checkpoint.save({"step": 3, "weight": torch.ones(2)})
+    assert checkpoint.load()["step"] == 3
+    with pytest.raises(StoreError, match="another encoder"):
+        FileCheckpoint(path, "bbb").load()
+    path.write_bytes(b"half a file")
+    with pytest.raises(StoreError, match="damaged"):
+        checkpoint.load()
+
+
+def test_a_finished_evaluation_leaves_no_checkpoint(evaluated, toy, store):
+    _, record = evaluated(toy(act=lambda subject, dataset, context: context.checkpoint.save({})))
+    assert record.status == "done"
+    assert not list(store.run_folder("run").rglob("*.pt"))

@@ -1,0 +1,73 @@
+"""Records survive a killed process and a full disk, and damage is said."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from sslbench.errors import StoreError
+from sslbench.store import Manifest, Record, Store, write_atomic
+
+
+def manifest() -> Manifest:
+    return Manifest(run="moco-x-s0-0", hash="0", config={"method": "moco"}, status="done")
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest(manifest())
+    record = Record(run="moco-x-s0-0", evaluation="knn", dataset="d", identity="1", status="done")
+    store.write_record("knn-d-1", record)
+    assert store.manifest("moco-x-s0-0") == manifest()
+    assert store.record("moco-x-s0-0", "knn-d-1") == record
+    assert store.record("moco-x-s0-0", "other") is None
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    def full(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left on device"):
+        write_atomic(path, full)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_no_scraps(tmp_path: Path) -> None:
+    def interrupted(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / "file.json", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "schema_version is None"),
+        ('{"schema_version": 99}', "schema_version is 99"),
+        ('{"schema_version": 1, "runn": "x"}', "unknown key 'runn'"),
+    ],
+)
+def test_a_damaged_or_foreign_manifest_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = Store(tmp_path).run_folder("r") / "manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(StoreError, match=message) as caught:
+        Store(tmp_path).manifest("r")
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--results"):
+        Store(tmp_path / "file" / "results").check_writable()
+    Store(tmp_path / "new").check_writable()
