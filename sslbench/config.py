@@ -207,7 +207,10 @@ def build(cls: type[S], tree: Mapping[str, Any], source: str) -> S:
 
 def _fault(cls: type[Settings], item: Any, source: str) -> str:
     path = [part for part in item["loc"] if not (isinstance(part, str) and "[" in part)]
-    where = ".".join(str(part) for part in path) or "the whole"
+    where = ".".join(str(part) for part in path)
+    message = item["msg"].removeprefix("Value error, ")
+    if not where:  # a rule about several fields together
+        return f"{source}: {message}"
     if item["type"] == "extra_forbidden":
         known = _fields_at(cls, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
@@ -219,7 +222,6 @@ def _fault(cls: type[Settings], item: Any, source: str) -> str:
         given = given[:77] + "..."
     if item["type"] == "missing":
         return f"{source}: {where} is missing"
-    message = item["msg"].removeprefix("Value error, ")
     return f"{source}: {where} = {given}: {message}"
 
 

@@ -120,7 +120,9 @@ def plan(
             try:
                 rows.append(_planned(suite, label, seed, run_changes, environs))
             except SSLBenchError as error:
-                faults.append(f"{label}: {error}" if label not in str(error) else str(error))
+                # A fault of an evaluation is the suite's, and every row has it.
+                named = label in str(error) or str(error).startswith("evaluation ")
+                faults.append(str(error) if named else f"{label}: {error}")
                 break  # another seed has the same faults
     if faults:
         faults = list(dict.fromkeys(faults))
@@ -179,6 +181,14 @@ def _layers(
     def only(tree: Tree) -> Tree:
         return {key: value for key, value in tree.items() if key in run_keys}
 
+    # What a suite holds equal it holds equal whole: no key of a method's own optimiser or recipe
+    # shows through where the suite is silent.
+    own = dict(defaults.get("pretrain", {}))
+    for key in ("optim", "augment"):
+        if key in suite.pretrain:
+            own.pop(key, None)
+    defaults = {**defaults, "pretrain": own}
+
     if baseline:
         changes = {key: value for key, value in changes.items() if key != "params"}
     layers = [
@@ -189,7 +199,7 @@ def _layers(
         ("--set", changes),
     ]
     card = merge(defaults.get("card", {}), chosen.get("card", {}))
-    return [layer for layer in layers if layer[1]], card
+    return [(source, layer) for source, layer in layers if layer], card
 
 
 def _variant(name: str, variant: str) -> Tree:

@@ -35,11 +35,10 @@ def reported_folder() -> Path | None:
 
 def show_tables(console: "Console", store: "Store", suite: str) -> None:
     """Writes all tables of a suite and prints them with their paths."""
-    from sslbench.report.terminal import rich_table
     from sslbench.report.write import tables, write_tables
 
     reported = reported_folder()
     for built in tables(store, suite, reported):
-        console.print(rich_table(built))
+        console.print(built.to_rich())
     for path in write_tables(store, suite, reported):
         console.print(f"  {path}", style="dim", highlight=False, markup=False)

@@ -37,7 +37,7 @@ def crop_boxes(look: Look, table: Tensor, height: int, width: int) -> Boxes:
     The area is uniform in ``look.crop`` and the ratio log-uniform in ``look.ratio``; of ten such
     pairs the first that fits counts, else the largest centred box whose ratio is allowed.
     """
-    tries = table[:, Column.CROP_TRIES :][:, : 2 * CROP_TRIES]
+    tries = table[:, Column.CROP_AREA_AND_RATIO :][:, : 2 * CROP_TRIES]
     low, high = torch.tensor(look.ratio).log().tolist()
     area = (look.crop[0] + (look.crop[1] - look.crop[0]) * tries[:, 0::2]) * (height * width)
     ratio = (low + (high - low) * tries[:, 1::2]).exp()  # N x tries
@@ -98,19 +98,22 @@ def at_a_time(images: Tensor) -> int:
 def resized_crops(images: Tensor, look: Look, size: int, table: Tensor) -> Tensor:
     """Random resized crops, some mirrored: N x 3 x size x size in [0, 1].
 
-    ``images`` are N x 3 x H x W, uint8 or float in [0, 1]; ``table`` is N x columns of uniforms.
+    ``images`` are N x 3 x H x W, uint8 or float in [0, 1]; ``table`` is N x columns of uniforms
+    on the CPU, where the boxes are drawn: rounding on another device could move one by a pixel.
     """
     unit = 255.0 if images.dtype == torch.uint8 else 1.0
     height, width = images.shape[-2:]
-    boxes = crop_boxes(look, table.to(images.device, non_blocking=True), height, width)
+    boxes = crop_boxes(look, table, height, width)
+    sides = torch.stack([boxes.left, boxes.width, boxes.top, boxes.height])
+    left, seen_width, top, seen_height = sides.to(images.device, non_blocking=True)
     flip = (table[:, Column.FLIP] < look.flip).to(images.device, non_blocking=True)
     upright = torch.zeros_like(flip)
     crops = torch.empty(len(images), images.shape[1], size, size, device=images.device)
     step = at_a_time(images)
     for start in range(0, len(images), step):
         part = slice(start, start + step)
-        rows = resize_weights(boxes.top[part], boxes.height[part], upright[part], height, size)
-        columns = resize_weights(boxes.left[part], boxes.width[part], flip[part], width, size)
+        rows = resize_weights(top[part], seen_height[part], upright[part], height, size)
+        columns = resize_weights(left[part], seen_width[part], flip[part], width, size)
         crops[part] = sandwich(images[part].float(), rows.div_(unit), columns)
     return crops
 

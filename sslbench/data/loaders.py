@@ -44,10 +44,11 @@ class ViewLoader:
                 f"batch_size {batch_size} does not go with {len(images)} training images: "
                 f"take one from 1 to {len(images)}"
             )
-        self.images, self.batch_size, self.seed = images, batch_size, seed
         self.plan = planned(recipe, layout, image_size)
+        self.batch_size, self.seed = batch_size, seed
         self.device, self.workers = device, workers
         self.pixels = held(images).pixels.to(device) if path == "batched" else None
+        self.images = images if self.pixels is None else HeldImages(self.pixels)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,10 +109,13 @@ class CentreViews:
 
     def __iter__(self) -> Iterator[Tensor]:
         """Batches in [0, 1]; the last may be smaller. Raises DataError naming a bad image."""
+        how = self.image_size, self.filter, self.crop_fraction
+        if isinstance(self.images, HeldImages):  # nothing to decode
+            for pixels in torch.split(self.images.pixels, self.batch_size):
+                yield _unit(centre_crop(pixels, *how), self.device)
+            return
         batches = torch.split(torch.arange(self.total), self.batch_size)
-        centres = _Centres(self.images, batches, self.image_size, self.filter, self.crop_fraction)
-        workers = 0 if isinstance(self.images, HeldImages) else self.workers  # nothing to decode
-        for (crops,) in _fetched(centres, workers, self.device):
+        for (crops,) in _fetched(_Centres(self.images, batches, *how), self.workers, self.device):
             yield _unit(crops, self.device)
 
 
@@ -185,12 +189,8 @@ class _Centres(Dataset[list[Tensor] | DataError]):
         return len(self.batches)
 
     def __getitem__(self, step: int) -> list[Tensor] | DataError:
-        positions = self.batches[step]
-        if isinstance(self.images, HeldImages):
-            pixels = self.images.pixels[positions[0] : positions[-1] + 1]
-            return [centre_crop(pixels, self.size, self.filter, self.crop_fraction)]
         try:
-            images = [self.images.read(position) for position in positions.tolist()]
+            images = [self.images.read(position) for position in self.batches[step].tolist()]
         except DataError as error:
             return error
         crops = [centre_crop(i, self.size, self.filter, self.crop_fraction) for i in images]
@@ -210,6 +210,7 @@ def _fetched(
         num_workers=workers,
         worker_init_fn=_one_thread,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # or each epoch would move the global one
     )
     for item in loader:
         if isinstance(item, DataError):

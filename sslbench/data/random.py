@@ -24,11 +24,11 @@ class Column(IntEnum):
     FLIP = 12
     ROTATE, ROTATE_ANGLE = range(13, 15)
     CROP_LEFT, CROP_TOP = range(15, 17)
-    CROP_TRIES = 17  # pairs of area and ratio
+    CROP_AREA_AND_RATIO = 17  # and as many pairs more as there are tries
 
 
 CROP_TRIES = 10  # torchvision's RandomResizedCrop gives up after so many
-COLUMNS = Column.CROP_TRIES + 2 * CROP_TRIES
+COLUMNS = Column.CROP_AREA_AND_RATIO + 2 * CROP_TRIES
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

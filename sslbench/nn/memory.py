@@ -41,7 +41,7 @@ class FeatureQueue(nn.Module):
         rows = torch.arange(max(0, count - size), count, device=features.device)
         places = (self.pointer + rows) % size
         # A new tensor: the old one is still needed by the backward pass of this step's loss.
-        self.features = self.features.index_copy_(0, places, features[rows].to(self.features))
+        self.features = self.features.index_copy(0, places, features[rows].to(self.features))
         source = self.index.new_full((len(rows),), -1) if index is None else index[rows]
         self.index = self.index.index_copy(0, places, source)
         self.pointer = (self.pointer + count) % size

@@ -145,7 +145,7 @@ def _scores(record: Record | None, manifest: Manifest | None) -> Iterator[dict[s
         reason = record.reason or _why(record.failure)
         yield {**known, "status": record.status, "reason": reason}
         return
-    if manifest is not None and False:
+    if manifest is not None and record.encoder_digest != manifest.encoder_digest:
         yield {"status": "missing"}  # of an earlier training of the run; `run` will do it again
         return
     for name, score in record.scores.items():

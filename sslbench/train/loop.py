@@ -122,10 +122,11 @@ class _Trainer:
         )
 
         def centre_views() -> Iterator[Tensor]:
-            batches = embed_batches(
-                images, pretrain.image_size, EMBED_BATCH, device=device, workers=workers
-            )
-            for batch in batches:
+            # The loader's images: where it holds them, nothing is decoded again.
+            held = self.loader.images
+            for batch in embed_batches(
+                held, pretrain.image_size, EMBED_BATCH, device=device, workers=workers
+            ):
                 yield self.placed(batch)
 
         self.context = TrainingContext(

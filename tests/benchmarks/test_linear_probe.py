@@ -1,4 +1,4 @@
-"""The linear probe: its extremes, its accuracy against a second-order solver, and what it may see."""
+"""The linear probe: its extremes, a second-order solver beside it, and what it may see."""
 
 import pytest
 import torch

@@ -126,6 +126,16 @@ def test_a_batch_larger_than_the_data_set_is_refused(images: HeldImages, batch_s
         loader(images, batch_size=batch_size)
 
 
+@pytest.mark.parametrize("path", ["batched", "workers"])
+def test_the_global_random_state_is_left_alone(
+    files: FileImages, path: Literal["batched", "workers"]
+) -> None:
+    before = torch.get_rng_state()
+    list(loader(files, path).epoch(0))
+    list(embed_batches(files, 32, 10, CPU, 0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_an_iterator_may_be_left_early(files: FileImages) -> None:
     made = loader(files, "workers", workers=1)
     epoch = made.epoch(0)

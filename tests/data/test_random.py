@@ -75,8 +75,8 @@ def test_a_row_depends_on_its_own_image_only() -> None:
 
 def test_columns_do_not_overlap() -> None:
     assert [int(column) for column in Column] == list(range(len(Column)))
-    assert max(Column) == Column.CROP_TRIES
-    assert Column.CROP_TRIES + 2 * CROP_TRIES == COLUMNS
+    assert max(Column) == Column.CROP_AREA_AND_RATIO
+    assert Column.CROP_AREA_AND_RATIO + 2 * CROP_TRIES == COLUMNS
 
 
 def test_normals_have_mean_zero_and_variance_one() -> None:

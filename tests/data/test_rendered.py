@@ -9,8 +9,9 @@ import pytest
 from sslbench.data.datasets import check_dataset, open_dataset
 from sslbench.data.draws import Draws
 from sslbench.data.rendered import VERSION, cache, canvases, objects, scenes, textures
-from sslbench.data.rendered.figures import FAMILIES, KINGDOMS, SPECIES, figures
-from sslbench.data.rendered.grid import bytes_of, plane, rgb
+from sslbench.data.rendered.figures import FAMILIES, KINGDOMS, SPECIES
+from sslbench.data.rendered.grid import bytes_of, developed, rgb
+from sslbench.data.rendered.habitats import habitats
 from sslbench.data.spec import DatasetSpec, dataset_spec
 from sslbench.errors import ConfigError
 
@@ -72,7 +73,7 @@ def test_seed_and_split_give_other_pictures(kind: ModuleType) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_larger_picture_shows_the_same(kind: ModuleType) -> None:
-    """Halved, a picture of 64 pixels is nearly that of 32: noise and edges differ, things do not."""
+    """Halved, a picture of 64 pixels is nearly that of 32: only noise and edges differ."""
     classes = kind.labels(0, "train", 24)[:, 0]
     small = kind.render(0, "train", np.arange(24), classes, 32)
     large = kind.render(0, "train", np.arange(24), classes, 64)
@@ -111,20 +112,16 @@ def test_boxes_are_tight_around_the_masks() -> None:
     assert counts.max() <= 5
 
 
-def test_a_canvas_shows_a_figure_where_its_box_is() -> None:
-    """Inside the mask the picture differs from the same canvas with one figure fewer."""
-    whole = canvases.render(0, "train", np.arange(6), 96)
-    union = np.zeros((6, 96, 96), dtype=bool)
-    for image, mask in zip(whole.image, whole.masks, strict=True):
-        union[image] |= mask
-    x, y = plane(96)
-    species = np.zeros(6, dtype=np.int64)
-    bare = figures(
-        species, Draws(0, "n", range(6)), x + 0 * y, y + 0 * x, np.ones(6, np.float32), 1 / 48
-    )
-    assert bare.alpha.max() == 1  # the figures' own coverage reaches full opacity
-    edges = np.abs(np.diff(whole.picture.mean(axis=-1), axis=2))
-    assert edges[union[:, :, 1:]].mean() > 1.5 * edges[~union[:, :, 1:]].mean()
+def test_a_canvas_differs_from_its_habitat_where_the_masks_are() -> None:
+    drawn = canvases.render(0, "train", np.arange(6), 96)
+    draws = Draws(0, "canvases/train", range(6))
+    bare = developed(habitats(draws.integers("habitat", 4), draws, 96), draws)
+    changed = np.abs(drawn.picture - bare).max(axis=-1) > 0.04
+    covered = np.zeros((6, 96, 96), dtype=np.bool_)
+    for image, mask in zip(drawn.image, drawn.masks, strict=True):
+        covered[image] |= mask
+    assert changed[covered].mean() > 0.9
+    assert changed[~covered].mean() < 0.2  # shadows
 
 
 def test_canvases_do_not_depend_on_their_number() -> None:

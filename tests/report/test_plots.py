@@ -47,7 +47,7 @@ def test_files_carry_no_time_and_do_not_depend_on_the_readers_settings(
 ) -> None:
     made = table(experiment)
     draw(made, tmp_path / "a.png", tmp_path / "a.svg")
-    with mpl.rc_context({"font.size": 20, "lines.linewidth": 9}):
+    with mpl.rc_context({"font.size": 20, "axes.facecolor": "yellow"}):
         draw(made, tmp_path / "b.png", tmp_path / "b.svg")
 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -1,8 +1,8 @@
 """Rendered pictures kept between runs: one file per split under the cache folder.
 
-The folder is ``$SSLBENCH_CACHE`` or ``~/.cache/sslbench``; an empty ``SSLBENCH_CACHE`` keeps nothing. A file's name holds a hash of all that
-the pictures depend on, so a file is never stale. A folder that cannot be written to costs only
-time: the pictures are the same and the log says so.
+The folder is ``$SSLBENCH_CACHE`` or ``~/.cache/sslbench``; an empty ``SSLBENCH_CACHE`` keeps
+nothing. A file's name holds a hash of all that the pictures depend on, so a file is never stale. A
+folder that cannot be written to costs only time: the pictures are the same and the log says so.
 """
 
 import logging
@@ -34,7 +34,7 @@ def remembered(name: str, make: Callable[[], Arrays]) -> Arrays:
     path = folder / "rendered" / f"{name}.npz"
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             log.warning("%s is damaged (%s): rendered again", path, error)

@@ -1,0 +1,35 @@
+"""Resampling tables over items."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sslbench.stats.items import ItemRows, score_intervals
+
+
+def test_all_rows_of_a_drawn_item_come_and_twice_drawn_is_two_items():
+    table = pa.table({"item": pa.array([7, 3, 7, 9], pa.int32()), "x": [1, 2, 3, 4]})
+    rows = ItemRows(table)
+    assert rows.items == 3
+    drawn = rows.resampled(np.array([1, 1, 2]))  # items in order: 3, 7, 9
+    assert drawn.to_pydict() == {"item": [0, 0, 1, 1, 2], "x": [1, 3, 1, 3, 4]}
+    assert drawn.schema == table.schema
+
+
+def test_means_over_items_give_the_intervals_of_the_score(monkeypatch):
+    values = np.random.default_rng(0).random(60)
+    table = pa.table({"item": np.arange(60), "x": values})
+    monkeypatch.setattr("sslbench.stats.items.RESAMPLES", 200)
+
+    def score(table):
+        return {"mean": float(np.mean(table["x"].to_numpy()))}
+
+    slow, _ = score_intervals(ItemRows(table), score, None, seed=3)
+    fast, how = score_intervals(ItemRows(table), score, {"mean": values}, seed=3)
+    assert fast["mean"] == pytest.approx(slow["mean"], rel=1e-12)
+    assert how == "200 bootstrap resamples of 60 test items"
+
+
+def test_one_item_has_no_interval():
+    table = pa.table({"item": [0, 0], "x": [1.0, 2.0]})
+    assert score_intervals(ItemRows(table), lambda t: {}, None, 0)[0] == {}
