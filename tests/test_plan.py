@@ -132,7 +132,12 @@ def test_selectors_expand_in_order_and_once() -> None:
         ("mocoo", (), {}, "Did you mean 'moco'"),
         ("moco@v9", (), {}, "no variant 'v9'. Known: v1"),
         ("moco", ("params.temprature=1",), {}, "Did you mean 'temperature'"),
-        ("moco", ("params.temperature=-1",), {}, "temperature = -1: Input should be greater than 0"),
+        (
+            "moco",
+            ("params.temperature=-1",),
+            {},
+            "temperature = -1: Input should be greater than 0",
+        ),
         ("moco", ("pretrain.dataset=objets",), {}, "no data set 'objets'"),
         ("moco", ("pretrain.augment=moco_v9",), {}, "no recipe 'moco_v9'"),
         ("moco", ("pretrain.batch_size=1000",), {}, "exceeds the 384 training images"),

@@ -72,5 +72,5 @@ def test_a_module_that_registers_nothing_is_named(outside: Path) -> None:
 def test_a_name_that_two_packages_claim_is_refused(outside: Path) -> None:
     info = outside.parent / "toyssl-1.0.dist-info"
     (info / "entry_points.txt").write_text("[sslbench.methods]\nmoco = toyssl.toy\n")
-    with pytest.raises(PluginError, match="registered twice: by sslbench.methods.moco and"):
+    with pytest.raises(PluginError, match="is registered twice: by sslbench"):
         METHODS.names()

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import relu
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
@@ -232,7 +231,7 @@ class _Stage5(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         read: Tensor = self.norm(self.stage5(regions))  # N x D x 7 x 7
-        return relu(read).mean(dim=(2, 3))
+        return read.mean(dim=(2, 3))
 
 
 class _Padded(GeneralizedRCNNTransform):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from sslbench.api import DataError, evaluations
 from sslbench.benchmarks.knn import KNN, KNNConfig, ranked_classes
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.plan import resolve_evaluation
+from sslbench.protocols import resolve_evaluation
 from sslbench.suite import EvaluationEntry
 
 SMALL = KNNConfig(neighbours=(1, 5, 20), headline=5)

@@ -92,7 +92,9 @@ def test_workers_read_what_is_not_held_and_name_the_file_they_cannot_read(tmp_pa
     shown = BoxImages(FileImages(paths), [boxes_of((4, 2, 12, 8))] * 3, (20, 40), 100)
     assert not shown.held
     paths[2].write_bytes(b"not an image")
-    batches = shown.batches([[Showing(0, 40, False), Showing(1, 20, True)], [Showing(2, 20, False)]])
+    batches = shown.batches(
+        [[Showing(0, 40, False), Showing(1, 20, True)], [Showing(2, 20, False)]]
+    )
     first = next(batches)
     assert [example.boxes[0].tolist() for example in first] == [lit(example) for example in first]
     with pytest.raises(DataError, match=r"^.*2\.png: cannot be read") as raised:

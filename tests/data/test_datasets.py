@@ -147,6 +147,7 @@ def test_a_subset_keeps_images_and_labels_together(tmp_path: Path) -> None:
     colours = [part.images("train").read(k)[0, 0, 0].item() for k in range(20)]
     assert part.labels("train")[:, 0].tolist() == colours
     assert 4 <= sum(colours) <= 16  # from both classes
+    assert list(part.images("train").paths) == sorted(part.images("train").paths)
     assert len(part.images("test")) == len(whole.images("test"))
     smaller = open_dataset(_spec(counts, subset={"train": 5}), tmp_path)
     assert set(smaller.images("train").paths) < set(part.images("train").paths)

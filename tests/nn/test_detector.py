@@ -37,7 +37,10 @@ def detector(encoder=None, classes=3, **changes):
 def batch(classes=3):
     """Two images of different sizes, the second without objects."""
     generator = torch.Generator().manual_seed(1)
-    images = [torch.rand(3, 48, 40, generator=generator), torch.rand(3, 32, 48, generator=generator)]
+    images = [
+        torch.rand(3, 48, 40, generator=generator),
+        torch.rand(3, 32, 48, generator=generator),
+    ]
     boxes = torch.tensor([[4.0, 6.0, 20.0, 30.0], [20.0, 20.0, 38.0, 44.0]])
     targets = [
         {"boxes": boxes, "labels": torch.tensor([0, classes - 1])},
