@@ -7,9 +7,7 @@ table of outcomes alone, through the plugin's ``score``, so that anyone can comp
 import copy
 import math
 import time
-import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from sslbench.api import (
 )
 from sslbench.config import Settings, Tree, build, fingerprint
 from sslbench.data.datasets import LabelledDataset
-from sslbench.errors import Interrupted, PluginError, SSLBenchError, StoreError
+from sslbench.errors import Interrupted, PluginError, StoreError
 from sslbench.features import FeatureStore
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
@@ -44,6 +42,7 @@ from sslbench.store import (
     Score,
     Store,
     file_digest,
+    now,
     write_atomic,
 )
 
@@ -106,14 +105,14 @@ def evaluate(
     except (Interrupted, StoreError):
         raise
     except Exception as error:  # a plugin may raise anything, and the other runs go on
-        failure = _failure(error)
+        failure = Failure.of(error)
         changes = {"failure": failure, "reason": failure.message}
     return record.model_copy(
         update={
             **changes,
             "log": context.logged,
             "seconds": round(time.monotonic() - began, 3),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": now(),
         }
     )
 
@@ -195,12 +194,6 @@ def _fingerprint(
         "selection": evaluation.selection,
         "precision": "fp32",
     }
-
-
-def _failure(error: Exception) -> Failure:
-    kind = type(error).__name__
-    message = str(error) if isinstance(error, SSLBenchError) else f"{kind}: {error}"
-    return Failure(kind=kind, message=message, traceback=traceback.format_exc())
 
 
 class EngineContext(EvaluationContext):

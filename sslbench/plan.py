@@ -141,25 +141,25 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     encoder = build(EncoderConfig, tree.get("encoder", {}), f"{label}: encoder")
     pretrain = _pretrain(suite, tree.get("pretrain", {}), label, environs)
     data = _data_info(pretrain, environs)
-    params = _params(name, label, tree.get("params", {}), data)
+    unscaled, params = _params(name, label, tree.get("params", {}), data)
     if name not in BASELINES:
         check_needs(label, methods.get(name).needs, pretrain, encoder)
     config = RunConfig(
         method=name,
-        params=params.model_dump(mode="json"),
+        params=params,
         seed=seed,
         encoder=encoder,
         pretrain=pretrain,
         versions=_versions(name, pretrain.dataset),
     )
     wanted, skipped = suite_evaluations(suite, config)
-    rule = {"params": config.params, "pretrain": pretrain.model_dump(mode="json")}
     found = origins(layers)
-    for key, value in flatten({**rule, "encoder": encoder.model_dump(mode="json")}).items():
-        given = flatten(tree).get(key)
-        if given == "auto" and value != "auto":
+    ruled = {
+        "pretrain": {key: tree["pretrain"].get(key, "auto") for key in ("precision", "views_path")}
+    }
+    for key, value in flatten({"params": unscaled, **ruled}).items():
+        if value == "auto":
             found[key] = "rule"
-        found.setdefault(key, "default")
     exception = suite.exceptions.get(name, {})
     notes = tuple(f"{key} = {value}" for key, value in flatten(exception).items())
     title = card.get("title", BASELINE_TITLES.get(name, label))
@@ -258,16 +258,20 @@ def _data_info(pretrain: PretrainConfig, environs: Environs) -> DataInfo:
     return DataInfo(images, pretrain.batch_size, pretrain.image_size, pretrain.epochs, steps)
 
 
-def _params(name: str, label: str, tree: Tree, data: DataInfo) -> Settings:
+def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tree]:
+    """A method's parameters as they were given, and with every "auto" settled."""
+    where = f"{label}: params"
     if name in BASELINES:
-        return build(_NoParams, tree, f"{label}: params")
+        build(_NoParams, tree, where)
+        return {}, {}
     cls: type[Method] = methods.get(name)
-    config = build(cls.Config, tree, f"{label}: params")
+    config = build(cls.Config, tree, where)
     scaled: Settings = cls.scaled(config, data)
     if type(scaled) is not cls.Config:
         raise ConfigError(f"{label}: scaled() must return a {cls.Config.__name__}")
-    # Built once more: model_copy does not validate.
-    return build(cls.Config, scaled.model_dump(mode="json"), f"{label}: params after scaling")
+    settled: Tree = scaled.model_dump(mode="json")
+    build(cls.Config, settled, f"{where} after scaling")  # model_copy does not validate
+    return config.model_dump(mode="json"), settled
 
 
 def _versions(name: str, spec: DatasetSpec) -> dict[str, int]:

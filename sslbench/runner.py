@@ -1,10 +1,8 @@
 """Walks a plan: does what has no record yet, skips what has, records what fails and goes on."""
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -16,14 +14,13 @@ from sslbench.config import build
 from sslbench.data.datasets import LabelledDataset, check_dataset, open_dataset
 from sslbench.data.spec import DatasetSpec
 from sslbench.environment import environment
-from sslbench.errors import DataError, Diverged, Interrupted, SSLBenchError, StoreError, all_faults
+from sslbench.errors import DataError, Interrupted, SSLBenchError, StoreError, all_faults
 from sslbench.evaluate import evaluate
 from sslbench.features import FeatureStore
 from sslbench.nn.encoder import Encoder
 from sslbench.plan import Planned
-from sslbench.run import EvaluationConfig
 from sslbench.stages import Stage, specs, stages
-from sslbench.store import Failure, Manifest, Record, Store
+from sslbench.store import Failure, Manifest, Record, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
 from sslbench.train.checkpoint import import_tensors
 from sslbench.train.loop import Progress, build_encoder, pretrain, seed_method
@@ -184,7 +181,7 @@ class Runner:
         except (Interrupted, KeyboardInterrupt, StoreError):
             raise
         except Exception as error:
-            failure = _failure(error)
+            failure = Failure.of(error)
             self._write_manifest(planned, digest, failure=failure)
             self.watcher.finished(f"{stage.title}: FAILED, {failure.message}")
             return failure
@@ -229,7 +226,7 @@ class Runner:
             status="failed",
             data_digest=digest,
             environment=self.environment,
-            created=_now(),
+            created=now(),
         )
 
     def _write_manifest(self, planned: Planned, digest: str, failure: Failure) -> None:
@@ -269,7 +266,16 @@ class Runner:
         except (Interrupted, KeyboardInterrupt, StoreError):
             raise
         except SSLBenchError as error:  # a data set that cannot be opened, say
-            record = failed_record(config.id, wanted, _failure(error))
+            record = Record(
+                run=config.id,
+                evaluation=wanted.evaluation,
+                dataset=wanted.dataset.name,
+                identity=wanted.hash,
+                status="failed",
+                reason=str(error),
+                failure=Failure.of(error),
+                created=now(),
+            )
         self.store.write_record(wanted.id, record)
         if record.failure is not None:
             self.watcher.finished(f"{stage.title}: FAILED, {record.failure.message}")
@@ -291,29 +297,3 @@ class Runner:
         if (folder / "artifacts.safetensors").exists():
             artifacts = import_tensors(folder / "artifacts.safetensors")
         return encoder, artifacts
-
-
-def failed_record(run: str, wanted: EvaluationConfig, failure: Failure) -> Record:
-    return Record(
-        run=run,
-        evaluation=wanted.evaluation,
-        dataset=wanted.dataset.name,
-        identity=wanted.hash,
-        status="failed",
-        reason=failure.message,
-        failure=failure,
-        created=_now(),
-    )
-
-
-def _failure(error: Exception) -> Failure:
-    known = isinstance(error, SSLBenchError)
-    return Failure(
-        kind=type(error).__name__,
-        message=str(error) if known else f"{type(error).__name__}: {error}",
-        traceback="" if isinstance(error, Diverged) else traceback.format_exc(),
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

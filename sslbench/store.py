@@ -7,12 +7,14 @@ process or a full disk damages nothing that was there before.
 import hashlib
 import json
 import os
+import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sslbench.config import Settings, build
-from sslbench.errors import ConfigError, StoreError
+from sslbench.errors import ConfigError, SSLBenchError, StoreError
 
 SCHEMA_VERSION = 1
 T = TypeVar("T", bound="Settings")
@@ -38,8 +40,15 @@ class Score(Settings):
 class Failure(Settings):
     kind: str  # the exception's class, or "Diverged"
     message: str
-    step: int | None = None
     traceback: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """What happened, while it is being handled; known errors need no traceback."""
+        kind = type(error).__name__
+        if isinstance(error, SSLBenchError):
+            return cls(kind=kind, message=str(error))
+        return cls(kind=kind, message=f"{kind}: {error}", traceback=traceback.format_exc())
 
 
 class Environment(Settings):
@@ -223,6 +232,11 @@ def write_json(path: Path, item: Settings) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def now() -> str:
+    """The time of a record, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def file_digest(path: Path) -> str:

@@ -224,7 +224,7 @@ def test_a_mistake_of_the_user_ends_in_one_message_and_code_2(
 def test_show_names_the_layer_of_every_value(here: Cli) -> None:
     done = here("show", "hcsc@all-negatives", "--suite", "smoke", "--set", "params.dim=64")
     assert done.returncode == 0, done.stderr
-    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.split()}
+    lines = {line.split()[0]: line.rstrip() for line in done.stdout.splitlines() if line.split()}
     assert lines["params.dim"].endswith("--set")
     assert lines["params.instance_negatives"].endswith("variant all-negatives")
     assert lines["params.clusters"].endswith("rule")

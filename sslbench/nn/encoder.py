@@ -39,7 +39,9 @@ class Encoder(nn.Module):
         try:
             self.network = timm.create_model(config.name, num_classes=0, **options)
         except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-            raise ConfigError(f"encoder {config.name!r} cannot be built by timm: {error}") from error
+            raise ConfigError(
+                f"encoder {config.name!r} cannot be built by timm: {error}"
+            ) from error
         if config.stem == "small":
             _small_stem(self.network, config)
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1))
@@ -65,9 +67,7 @@ class Encoder(nn.Module):
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """The last map at every stride, finest first: N x C_i x H_i x W_i each."""
-        maps = self.network.forward_intermediates(
-            self.normalized(images), intermediates_only=True
-        )
+        maps = self.network.forward_intermediates(self.normalized(images), intermediates_only=True)
         by_size = {tuple(m.shape[-2:]): m for m in maps}  # a later map of one size replaces it
         return list(by_size.values())
 
@@ -83,8 +83,8 @@ def _small_stem(network: nn.Module, config: EncoderConfig) -> None:
     first, pool = getattr(network, "conv1", None), getattr(network, "maxpool", None)
     if not isinstance(first, nn.Conv2d) or pool is None:
         raise ConfigError(
-            f"encoder.stem: 'small' needs a ResNet with conv1 and maxpool; {config.name!r} has none. "
-            "Use stem: imagenet"
+            f"encoder.stem: 'small' needs a ResNet with conv1 and maxpool, which "
+            f"{config.name!r} has not. Use stem: imagenet"
         )
     stem = nn.Conv2d(3, first.out_channels, 3, config.stem_stride, 1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")

@@ -170,9 +170,7 @@ def _untrained(manifest: Manifest) -> str:
 def _why(failure: Failure | None) -> str:
     if failure is None:
         return "no reason was recorded"
-    step = "" if failure.step is None else f" at step {failure.step}"
-    named = failure.message.startswith(failure.kind)
-    return failure.message + step if named else f"{failure.kind}{step}: {failure.message}"
+    return failure.message
 
 
 def _made(environment: Environment | None) -> dict[str, str]:

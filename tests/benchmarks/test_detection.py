@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from sslbench.benchmarks import detection
 
 from sslbench.api import Subject, evaluations
+from sslbench.benchmarks import detection
 from sslbench.config import build, merge
 from sslbench.data.images import HeldImages
 from sslbench.data.readers.source import Boxes
