@@ -7,7 +7,7 @@ the encoder, and the last step is measured. Nothing is selected.
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -135,11 +135,8 @@ class Detection(Evaluation):
         return average_precision(table)
 
     @staticmethod
-    def resampled(
-        table: pa.Table, multiplicities: Iterable[npt.NDArray[np.integer[Any]]]
-    ) -> list[Scores]:
-        """``score`` of resamples of images: how often each item occurs, items ascending."""
-        return resampled_precision(table, multiplicities)
+    def resampler(table: pa.Table) -> Callable[[npt.NDArray[np.int64]], Scores]:
+        return resampled_precision(table)
 
 
 def _fit(

@@ -166,7 +166,9 @@ def _scores(name: str, evaluation: Evaluation, table: pa.Table, seed: int) -> di
                 f"evaluation {name!r}: item_values must hold {rows.items} numbers for {mean!r} "
                 f"whose mean is its score, {values[mean]}"
             )
-    intervals, method = score_intervals(rows, evaluation.score, means, seed)
+    intervals, method = score_intervals(
+        rows, evaluation.score, means, evaluation.resampler(table), seed
+    )
     scores = {}
     for metric in evaluation.metrics:
         bounds = intervals.get(metric.name)

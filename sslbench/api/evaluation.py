@@ -1,7 +1,7 @@
 """The contract of an evaluation: an encoder and a labelled data set in, a table of outcomes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -126,6 +126,15 @@ class Evaluation(ABC):
         """Each score as a value per item of which it is the mean, or None if it is no mean.
 
         In the order of the item numbers. Spares the engine a call of ``score`` per resample.
+        """
+        del table
+        return None
+
+    @staticmethod
+    def resampler(table: pa.Table) -> Callable[[NDArray[np.int64]], Scores] | None:
+        """``score`` of resamples, out of what does not depend on them; None: there is no short cut.
+
+        The function is handed how often each item occurs, in the order of the item numbers.
         """
         del table
         return None

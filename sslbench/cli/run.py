@@ -1,5 +1,6 @@
 """``sslbench run``: does whatever of a suite has no record yet, then shows its table."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def run(
             PlanFile(
                 suite=loaded.name,
                 title=loaded.title,
-                command="sslbench " + " ".join(sys.argv[1:]),
+                command=shlex.join(["sslbench", *sys.argv[1:]]),
                 rows=rows(plan),
                 tables={key: value.model_dump(mode="json") for key, value in loaded.tables.items()},
             )

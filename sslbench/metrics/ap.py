@@ -6,7 +6,7 @@ image. So a bootstrap over images matches once and only accumulates anew, at som
 draw.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,15 +95,15 @@ def average_precision(table: pa.Table) -> dict[str, float]:
 
 
 def resampled_precision(
-    table: pa.Table, multiplicities: Iterable[npt.NDArray[np.integer[Any]]]
-) -> list[dict[str, float]]:
-    """``average_precision`` of one resample of images for every member of ``multiplicities``.
+    table: pa.Table,
+) -> Callable[[npt.NDArray[np.integer[Any]]], dict[str, float]]:
+    """``average_precision`` of resamples of images, matched only once.
 
-    Each member says how often every image occurs: as many integers as the table has different
-    items, in ascending order of item. A resample without any box that counts is NaN.
+    The function is handed how often every image occurs: as many integers as the table has
+    different items, in ascending order of item. A resample without any box that counts is NaN.
     """
     found = matches(table)
-    return [_accumulated(found, times) for times in multiplicities]
+    return lambda times: _accumulated(found, times)
 
 
 def matches(table: pa.Table) -> Matches:

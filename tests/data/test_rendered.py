@@ -253,3 +253,12 @@ def test_pictures_change_only_with_the_version(kind: ModuleType, expected: str) 
     means = (picture.mean(axis=(1, 2)) * 255).round().astype(int)
     assert VERSION == 1
     np.testing.assert_allclose(means, FIRST_MEANS[expected], atol=1)
+
+
+def test_every_canvas_of_a_set_of_several_chunks_has_its_own_boxes() -> None:
+    spec = dataset_spec("canvases", {"canvases": {"splits": {"train": 600, "test": 4}}})
+    boxes = open_dataset(spec, None).boxes("train")
+    assert len(boxes) == 600
+    assert {len(found.classes) for found in boxes} == {3, 4, 5}
+    alone = canvases.render(0, "train", np.array([599]), 96)
+    np.testing.assert_array_equal(boxes[599].xyxy, alone.xyxy)

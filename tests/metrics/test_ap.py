@@ -142,14 +142,14 @@ def test_a_resample_is_the_table_with_its_images_duplicated(seed):
     draw = np.random.default_rng(seed + 100)
     times = [np.bincount(draw.integers(0, images, images), minlength=images) for _ in range(6)]
     wanted = [library_summary(duplicated(table, t)) for t in times]
-    for got, want in zip(resampled_precision(table, times), wanted, strict=True):
+    for got, want in zip(map(resampled_precision(table), times), wanted, strict=True):
         assert got == pytest.approx(want, abs=1e-6)
 
 
 def test_resampling_each_image_once_changes_nothing():
     table = random_table(7)
     once = np.ones(len(table["item"].unique()), dtype=np.int64)
-    assert resampled_precision(table, [once]) == [average_precision(table)]
+    assert resampled_precision(table)(once) == average_precision(table)
 
 
 def test_perfect_boxes_score_100_and_boxes_of_other_images_next_to_nothing():
@@ -195,7 +195,7 @@ def test_a_resample_without_a_box_to_find_is_nan():
         (0, "truth", 0, None, 1, 1, 9, 9, False),
         (1, "detection", 0, 0.5, 1, 1, 9, 9, False),
     ]
-    (scores,) = resampled_precision(table_of(rows), [np.array([0, 2])])
+    scores = resampled_precision(table_of(rows))(np.array([0, 2]))
     assert np.isnan(list(scores.values())).all()
 
 

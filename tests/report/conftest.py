@@ -73,7 +73,9 @@ class Experiment:
         return row
 
     def _manifest(self, run: str, failed: str | None, facts: dict[str, Any]) -> None:
-        failure = Failure(kind="Diverged", message=f"Diverged at step 7: {failed}") if failed else None
+        failure = (
+            Failure(kind="Diverged", message=f"Diverged at step 7: {failed}") if failed else None
+        )
         manifest = Manifest(
             run=run,
             hash=run,

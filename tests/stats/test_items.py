@@ -24,12 +24,29 @@ def test_means_over_items_give_the_intervals_of_the_score(monkeypatch):
     def score(table):
         return {"mean": float(np.mean(table["x"].to_numpy()))}
 
-    slow, _ = score_intervals(ItemRows(table), score, None, seed=3)
-    fast, how = score_intervals(ItemRows(table), score, {"mean": values}, seed=3)
+    slow, _ = score_intervals(ItemRows(table), score, None, None, seed=3)
+    fast, how = score_intervals(ItemRows(table), score, {"mean": values}, None, seed=3)
     assert fast["mean"] == pytest.approx(slow["mean"], rel=1e-12)
     assert how == "200 bootstrap resamples of 60 test items"
 
 
 def test_one_item_has_no_interval():
     table = pa.table({"item": [0, 0], "x": [1.0, 2.0]})
-    assert score_intervals(ItemRows(table), lambda t: {}, None, 0)[0] == {}
+    assert score_intervals(ItemRows(table), lambda t: {}, None, None, 0)[0] == {}
+
+
+def test_a_resampler_gives_what_scoring_resampled_tables_gives() -> None:
+    table = pa.table({"item": [0, 0, 1, 2, 2, 2], "value": [1.0, 2.0, 5.0, 3.0, 9.0, 4.0]})
+    rows = ItemRows(table)
+
+    def largest(taken: pa.Table) -> dict[str, float]:
+        return {"largest": float(np.sum(taken["value"].to_numpy()))}
+
+    sums = np.array([3.0, 5.0, 16.0])
+
+    def quick(times: np.ndarray) -> dict[str, float]:
+        return {"largest": float(times @ sums)}
+
+    slow, _ = score_intervals(rows, largest, None, None, seed=1)
+    fast, _ = score_intervals(rows, largest, None, quick, seed=1)
+    assert fast == slow

@@ -1,6 +1,6 @@
 """The survey's five data sets in miniature, in the file formats and with the quirks of the real ones.
 
-Pictures are colour gradients with a rectangle per object: small to write, and as large as photos.
+Pictures are gradients as large as photographs: their colour tells the class, a rectangle an object.
 """
 
 import json
@@ -40,7 +40,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def picture(hue: int, number: int, width: int, height: int, boxes: tuple[Box, ...]) -> Image.Image:
-    """A gradient whose colour tells the class and whose slope the image."""
+    """A gradient whose colour is the class's and whose slope is the image's."""
     y, x = np.mgrid[0:height, 0:width] / max(width, height)
     slope = (number % 5) / 5
     light = 0.3 + 0.5 * (slope * x + (1 - slope) * y)
@@ -101,7 +101,7 @@ def _places205(folder: Path) -> None:
     for training, number, cls, where in _places("places205"):
         name = f"{where}/gsun_{number:032x}.jpg"
         images = folder / "data" / "vision" / "torralba" / "deeplearning" / "images256"
-        save(picture(cls, number, 256, 256, ()), images / name)
+        save(picture(number % 6, number, 256, 256, ()), images / name)
         lists[training].append(f"{name} {cls}")
     write(folder / "trainvalsplit_places205" / "train_places205.csv", lists[True])
     write(folder / "trainvalsplit_places205" / "val_places205.csv", lists[False])
@@ -113,7 +113,7 @@ def _places365(folder: Path) -> None:
     for training, number, cls, where in _places("places365"):
         part = "data_256_standard" if training else "val_256"
         name = f"/{where}/{number:08d}.jpg" if training else f"Places365_val_{number:08d}.jpg"
-        save(picture(cls, number, 256, 256, ()), folder / part / name.lstrip("/"))
+        save(picture(number % 6, number, 256, 256, ()), folder / part / name.lstrip("/"))
         lists[training].append(f"{name} {cls}")
     write(folder / "places365_train_standard.txt", lists[True])
     write(folder / "places365_val.txt", lists[False])

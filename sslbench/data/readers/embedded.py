@@ -70,7 +70,10 @@ class EmbeddedSource:
                 "pixels": np.concatenate([bytes_of(part.picture) for part in parts]),
                 "xyxy": np.concatenate([part.xyxy for part in parts]),
                 "classes": np.concatenate([part.classes for part in parts]),
-                "image": np.concatenate([part.image for part in parts]),
+                # Each chunk counts its own images from zero.
+                "image": np.concatenate(
+                    [part.image + chunk[0] for part, chunk in zip(parts, chunks, strict=True)]
+                ),
             }
         kind = _KINDS[self.options.kind]
         labels = kind.labels(seed, split, count)
