@@ -20,7 +20,11 @@ GIB = 2**30
 
 
 class FeatureStore:
-    """Features kept in memory, least recently used out first, while one encoder is evaluated."""
+    """Features kept in memory, least recently used out first, while one encoder is evaluated.
+
+    The limit is for what is kept beside the largest: a training set's features are in use anyway,
+    and a small test set that drove them out would cost another pass over all its images.
+    """
 
     def __init__(self, limit_gib: float = 4.0) -> None:
         self.limit = int(limit_gib * GIB)
@@ -118,7 +122,10 @@ class FeatureStore:
 
     def _keep(self, key: tuple[str, ...], x: Tensor) -> None:
         self._kept[key] = x
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.limit:
+        while True:
+            sizes = [kept.nbytes for kept in self._kept.values()]
+            if sum(sizes) - max(sizes) <= self.limit:
+                return
             self._kept.popitem(last=False)
 
 

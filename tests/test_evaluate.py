@@ -246,8 +246,8 @@ def test_features_are_computed_once_for_all_evaluations_of_an_encoder(evaluated)
 
 def test_a_full_store_lets_go_of_what_was_used_longest_ago(dataset, encoder):
     told = []
-    # Room for train and one layer of test (384 + 192 rows), not for a second layer of it.
-    store = FeatureStore(limit_gib=4 * encoder.dim * 600 / 2**30)
+    # Room beside train (384 rows) for one layer of test (192 rows), not for a second layer of it.
+    store = FeatureStore(limit_gib=4 * encoder.dim * 300 / 2**30)
 
     def ask(split, layer=-1):
         told.clear()
@@ -269,6 +269,13 @@ def test_a_full_store_lets_go_of_what_was_used_longest_ago(dataset, encoder):
     assert ask("test", -2) == "computed"
     assert ask("train") == "kept"
     assert ask("test") == "computed"
+
+
+def test_a_test_set_does_not_drive_out_training_features_above_the_limit(dataset, encoder):
+    store = FeatureStore(limit_gib=4 * encoder.dim * 200 / 2**30)
+    train = features_of(encoder, dataset, store=store)
+    features_of(encoder, dataset, "test", store=store)
+    assert features_of(encoder, dataset, store=store).x is train.x
 
 
 def features_of(encoder, dataset, split="train", layer=-1, looks=LOOKS, store=None):

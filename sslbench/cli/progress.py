@@ -66,9 +66,12 @@ class ProgressWatcher:
             left = (now - self._began) / max(done, 1) * (total - done)
             detail = f", {note}" if note else ""
             self.console.print(
-                f"{self._title}: {done}/{total}{detail}, about {left:.0f} s left", highlight=False
+                f"{self._title}: {done}/{total}{detail}, about {left:.0f} s left",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
 
     def finished(self, message: str) -> None:
         self._bars.update(self._all, advance=1)
-        self.console.print(message, highlight=False, markup=False)
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)

@@ -92,7 +92,7 @@ def run(
             PlanFile(
                 suite=loaded.name,
                 title=loaded.title,
-                command=shlex.join(["sslbench", *sys.argv[1:]]),
+                command=_command(suite, methods, seeds, set_ or [], root is not None),
                 rows=rows(plan),
                 tables={key: value.model_dump(mode="json") for key, value in loaded.tables.items()},
             )
@@ -106,6 +106,19 @@ def run(
         for failure in tally.failures:
             print(f"  - {failure}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _command(
+    suite: str, methods: str | None, seeds: str | None, changes: list[str], data: bool
+) -> str:
+    """What anyone would type to make the same table: no folder of this machine."""
+    words = ["sslbench", "run", "--suite", suite]
+    for option, value in (("--methods", methods), ("--seeds", seeds)):
+        if value is not None:
+            words += [option, value]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join(words) + (" --data DIR" if data else "")
 
 
 @contextmanager

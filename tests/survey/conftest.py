@@ -1,6 +1,7 @@
-"""The survey's five data sets in miniature, in the file formats and with the quirks of the real ones.
+"""The survey's five data sets in miniature, in the formats and with the quirks of the real ones.
 
-Pictures are gradients as large as photographs: their colour tells the class, a rectangle an object.
+Pictures are gradients, as large as photographs. Their colour is the class's, and so is that of a
+rectangle for each object.
 """
 
 import json
@@ -81,13 +82,15 @@ def _imagenet(folder: Path) -> None:
             save(image.convert({1: "L", 2: "CMYK"}.get(number, "RGB")), path)
 
 
-def _places(name: str) -> Iterator[tuple[bool, int, int, str]]:
-    """For each image whether it is for training, its number, its class and that class's folder."""
+def _places(name: str) -> Iterator[tuple[bool, int, int, Image.Image]]:
+    """For each image whether it is for training, its number, its class and itself."""
     train, test = COUNTS[name]
-    classes = PLACES_CLASSES[name]
-    for number in range(train + test):
-        cls = (number % 6) * (classes - 1) // 5  # six classes, the first and the last among them
-        yield number < train, number, cls, scene(cls)
+    # Six classes, the first and the last among them, in no order: a label that went to the next
+    # image would be another class.
+    orders = [np.random.default_rng(0).permutation(np.arange(n) % 6) for n in (train, test)]
+    for number, hue in enumerate(np.concatenate(orders).tolist()):
+        cls = hue * (PLACES_CLASSES[name] - 1) // 5
+        yield number < train, number, cls, picture(hue, number, 256, 256, ())
 
 
 def scene(cls: int) -> str:
@@ -98,10 +101,10 @@ def scene(cls: int) -> str:
 
 def _places205(folder: Path) -> None:
     lists: dict[bool, list[str]] = {True: [], False: []}
-    for training, number, cls, where in _places("places205"):
-        name = f"{where}/gsun_{number:032x}.jpg"
+    for training, number, cls, image in _places("places205"):
+        name = f"{scene(cls)}/gsun_{number:032x}.jpg"
         images = folder / "data" / "vision" / "torralba" / "deeplearning" / "images256"
-        save(picture(number % 6, number, 256, 256, ()), images / name)
+        save(image, images / name)
         lists[training].append(f"{name} {cls}")
     write(folder / "trainvalsplit_places205" / "train_places205.csv", lists[True])
     write(folder / "trainvalsplit_places205" / "val_places205.csv", lists[False])
@@ -110,10 +113,10 @@ def _places205(folder: Path) -> None:
 def _places365(folder: Path) -> None:
     """As torchvision unpacks the small images: paths of the training list begin with a slash."""
     lists: dict[bool, list[str]] = {True: [], False: []}
-    for training, number, cls, where in _places("places365"):
+    for training, number, cls, image in _places("places365"):
         part = "data_256_standard" if training else "val_256"
-        name = f"/{where}/{number:08d}.jpg" if training else f"Places365_val_{number:08d}.jpg"
-        save(picture(number % 6, number, 256, 256, ()), folder / part / name.lstrip("/"))
+        name = f"/{scene(cls)}/{number:08d}.jpg" if training else f"Places365_val_{number:08d}.jpg"
+        save(image, folder / part / name.lstrip("/"))
         lists[training].append(f"{name} {cls}")
     write(folder / "places365_train_standard.txt", lists[True])
     write(folder / "places365_val.txt", lists[False])

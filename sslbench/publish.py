@@ -1,0 +1,57 @@
+"""Copies of a suite's tables and records for the repository: ``python -m sslbench.publish quick``.
+
+Used by ``make results``; ``run`` never reads what is written here. Per-image outcomes and weights
+stay behind, for they are large and can be made again by the command under each table.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from sslbench.errors import SSLBenchError, StoreError
+from sslbench.store import Store
+
+LOCAL, PUBLISHED = Path("results/local"), Path("results")
+TABLE_ENDINGS = (".md", ".csv", ".tex", ".png", ".json")
+
+
+def publish(suite: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
+    """``results/SUITE``: tables, plan, and a folder of records per run.
+
+    Raises StoreError if the suite has not been run, or a run of its plan is not there.
+    """
+    store = Store(local)
+    plan = store.plan(suite)
+    if plan is None:
+        raise StoreError(f"{local} holds no plan of suite {suite!r}: sslbench run --suite {suite}")
+    folder = published / suite
+    if folder.exists():
+        shutil.rmtree(folder)
+    copied = []
+    for path in sorted(store.table_folder(suite).iterdir()):
+        if path.suffix in TABLE_ENDINGS:
+            copied.append(_copy(path, folder / path.name))
+    for row in plan.rows:
+        manifest = store.run_folder(row.run) / "manifest.json"
+        if not manifest.exists():
+            raise StoreError(f"{manifest} is not there: run the suite again")
+        copied.append(_copy(manifest, folder / "records" / row.run / "manifest.json"))
+        for name in row.evaluations.values():
+            record = store.evaluation_file(row.run, name)
+            if record.exists():
+                copied.append(_copy(record, folder / "records" / row.run / record.name))
+    return copied
+
+
+def _copy(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        for name in sys.argv[1:]:
+            print(f"{name}: {len(publish(name))} files in {PUBLISHED / name}")
+    except SSLBenchError as error:
+        sys.exit(f"sslbench: {error}")
