@@ -160,8 +160,14 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     for key, value in flatten({"params": unscaled, **ruled}).items():
         if value == "auto":
             found[key] = "rule"
-    exception = suite.exceptions.get(name, {})
-    notes = tuple(f"{key} = {value}" for key, value in flatten(exception).items())
+    exception = flatten(suite.exceptions.get(name, {}))
+    # What a variant or --set put in its place is no exception any more.
+    standing = origins(layers)
+    notes = tuple(
+        f"{key} = {value}"
+        for key, value in exception.items()
+        if standing.get(key) == f"exception of suite {suite.name}"
+    )
     title = card.get("title", BASELINE_TITLES.get(name, label))
     if variant and "title" not in _variant(name, variant).get("card", {}):
         title = f"{title}, {variant.replace('-', ' ')}"

@@ -246,8 +246,8 @@ def test_features_are_computed_once_for_all_evaluations_of_an_encoder(evaluated)
 
 def test_a_full_store_lets_go_of_what_was_used_longest_ago(dataset, encoder):
     told = []
-    # Room beside train (384 rows) for one layer of test (192 rows), not for a second layer of it.
-    store = FeatureStore(limit_gib=4 * encoder.dim * 300 / 2**30)
+    # Room beside train for one layer of test (192 rows), not for a second layer of it.
+    store = FeatureStore(limit_gib=4 * encoder.dim * 250 / 2**30)
 
     def ask(split, layer=-1):
         told.clear()

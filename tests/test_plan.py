@@ -67,6 +67,13 @@ def test_an_exception_beats_the_suite_and_is_noted() -> None:
     assert row.notes == ("pretrain.batch_size = 32",)
 
 
+def test_an_exception_that_was_overridden_is_not_noted() -> None:
+    exception = {"moco": {"pretrain": {"batch_size": 32, "epochs": 3}}}
+    row = planned("moco", "pretrain.batch_size=16", exceptions=exception)
+    assert row.config.pretrain.batch_size == 16
+    assert row.notes == ("pretrain.epochs = 3",)
+
+
 def test_a_variant_beats_the_suite_and_set_beats_the_variant() -> None:
     assert planned("moco@v1").config.params["temperature"] == 0.07
     row = planned("moco@v1", "params.temperature=0.5")

@@ -189,7 +189,10 @@ class _Trainer:
                 self.epoch_started = epoch
             for views, index in self.loader.epoch(epoch, start_step=first):
                 placed = tuple(map(self.placed, views))
-                self.one_step(Batch(placed, index.to(self.device)), epoch)
+                terms = self.one_step(Batch(placed, index.to(self.device)), epoch)
+                if self.pending and set(self.pending[0][1]) != set(terms):
+                    self.read_losses(epoch, began)  # a mean is over steps with the same terms
+                self.pending.append((self.step, terms))
                 self.step += 1
                 done = self.step % per_epoch == 0
                 if done or len(self.pending) >= LOG_STEPS:
@@ -212,7 +215,8 @@ class _Trainer:
             saved = time.monotonic()
         self.seconds += time.monotonic() - began
 
-    def one_step(self, batch: Batch, epoch: int) -> None:
+    def one_step(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """One update; the detached terms and their sum, still on the device."""
         optim = self.config.pretrain.optim
         data = self.data
         lr = set_lr(
@@ -229,7 +233,7 @@ class _Trainer:
         self.optimizer.step()
         self.method.on_step_end(self.context)
         self.context.log("lr", lr)
-        self.pending.append((self.step, {"loss": loss.detach(), **_detached(terms)}))
+        return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def read_losses(self, epoch: int, began: float) -> None:
         """One transfer for all steps since the last; raises Diverged at the first bad one."""
@@ -282,10 +286,6 @@ class _Trainer:
             peak_memory_gib=peak_memory_gib,
             losses=self.losses,
         )
-
-
-def _detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in terms.items()}
 
 
 def _lines(path: Path) -> list[str]:
