@@ -67,8 +67,6 @@ class Runner:
         self.tally = Tally()
         self._open: dict[str, LabelledDataset] = {}
 
-    # ---- before anything runs -----------------------------------------------------------------
-
     def check(self, plan: Sequence[Planned]) -> None:
         """Raises one error with all faults of data sets, results folder and changed data."""
         self.store.check_writable()
@@ -97,7 +95,10 @@ class Runner:
             )
         if manifest.data_digest and any(s.planned is planned for s in pending):
             digest = self.dataset(config.pretrain.dataset).digest
-            if digest != manifest.data_digest:
+            if digest != manifest.data_digest and manifest.status == "failed":
+                # Whatever it failed of may be mended; what it learnt from other data is not used.
+                (self.store.run_folder(config.id) / "checkpoint.pt").unlink(missing_ok=True)
+            elif digest != manifest.data_digest:
                 raise DataError(
                     f"{config.pretrain.dataset.name}: the data changed since run {config.id} "
                     f"(digest {digest[:12]}, then {manifest.data_digest[:12]}). Restore the data, "
@@ -123,8 +124,6 @@ class Runner:
             and record.status == "done"
             and record.encoder_digest == manifest.encoder_digest
         )
-
-    # ---- running ------------------------------------------------------------------------------
 
     def run(self, plan: Sequence[Planned]) -> Tally:
         """Every stage of the plan that has no record. Interrupted passes through."""

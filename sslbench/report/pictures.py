@@ -1,6 +1,7 @@
 """A picture of the embedded data: ``python -m sslbench.report.pictures FILE.png``."""
 
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
 
 from sslbench.data.datasets import LabelledDataset, open_dataset
 from sslbench.data.images import held
@@ -38,7 +40,9 @@ def _mosaic(rows: list[list[Pixels]], gap: int = 2) -> Pixels:
     sheet = np.full((side * len(rows) - gap, side * len(rows[0]) - gap, 3), 255, dtype=np.uint8)
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
-            sheet[y * side : y * side + image.shape[0], x * side : x * side + image.shape[1]] = image
+            sheet[y * side : y * side + image.shape[0], x * side : x * side + image.shape[1]] = (
+                image
+            )
     return sheet
 
 
@@ -93,10 +97,12 @@ def contact_sheet(path: Path) -> None:
     textures = _examples(_opened("textures"), 0, 1)
     grid = [[textures[y * 4 + x][0] for x in range(4)] for y in range(4)]
     _show(axes["textures"], _mosaic(grid), "textures")
-    write_atomic(
-        path, lambda t: figure.savefig(t, format="png", dpi=110, metadata={"Software": None})
-    )
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
     pyplot.close(figure)
+    with Image.open(drawn) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
+    write_atomic(path, lambda temporary: small.save(temporary, format="png", optimize=True))
 
 
 if __name__ == "__main__":

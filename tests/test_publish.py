@@ -1,0 +1,37 @@
+"""What is copied for the repository: tables and records, no weights, no outcomes."""
+
+from pathlib import Path
+
+import pytest
+
+from sslbench.errors import StoreError
+from sslbench.publish import publish
+from sslbench.store import Manifest, PlanFile, Record, Row, Store
+
+
+def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None:
+    store = Store(tmp_path / "local")
+    row = Row(label="moco", seed=0, run="moco-x", title="MoCo", evaluations={"knn": "knn-d-1"})
+    plan = PlanFile(suite="s", title="t", command="c", rows=(row,), tables={})
+    store.write_plan(plan)
+    store.write_manifest(Manifest(run="moco-x", hash="0", config={}, status="done"))
+    record = Record(run="moco-x", evaluation="knn", dataset="d", identity="1", status="done")
+    store.write_record("knn-d-1", record)
+    for name in ("encoder.safetensors", "evaluations/knn-d-1.parquet"):
+        (store.run_folder("moco-x") / name).write_bytes(b"large")
+    (store.table_folder("s") / "main.md").write_text("a table")
+    (tmp_path / "public" / "s").mkdir(parents=True)
+    (tmp_path / "public" / "s" / "old.md").write_text("an older table")
+    publish("s", tmp_path / "local", tmp_path / "public")
+    found = {str(p.relative_to(tmp_path / "public")) for p in tmp_path.glob("public/**/*.*")}
+    assert found == {
+        "s/main.md",
+        "s/plan.json",
+        "s/records/moco-x/manifest.json",
+        "s/records/moco-x/knn-d-1.json",
+    }
+
+
+def test_a_suite_that_was_not_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="sslbench run --suite s"):
+        publish("s", tmp_path, tmp_path)
