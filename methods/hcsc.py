@@ -48,7 +48,7 @@ class HCSCConfig(Settings):
     """Hyperparameters; "auto" is scaled to the data (``sslbench.nn.scaling``)."""
 
     dim: int = Field(128, ge=1)  # width of an embedding
-    hidden: tuple[int, ...] = (2048,)  # hidden layers of the head
+    hidden_layers: int = Field(1, ge=0)  # of the head, each as wide as a feature
     queue_size: Annotated[int, Field(ge=1)] | Auto = "auto"
     momentum: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"  # of the key encoder
     temperature: float = Field(0.2, gt=0)  # of the keys, and mean of the concentrations
@@ -76,7 +76,7 @@ class HCSC(Method):
 
     def __init__(self, encoder: Encoder, config: HCSCConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
-        self.head = mlp(encoder.dim, *config.hidden, config.dim)
+        self.head = mlp(*[encoder.dim] * (1 + config.hidden_layers), config.dim)
         self.key_encoder = MomentumCopy(self.encoder, self.head)
         self.queue = FeatureQueue(settled(config.queue_size), config.dim)
         self.clusters = Clusters(data.images, settled(config.clusters), config.dim)

@@ -29,7 +29,7 @@ class MoCoConfig(Settings):
     """Hyperparameters; "auto" is scaled to the data (``sslbench.nn.scaling``)."""
 
     dim: int = Field(128, ge=1)  # width of an embedding
-    hidden: tuple[int, ...] = (2048,)  # hidden layers of the head; () is the linear head of v1
+    hidden_layers: int = Field(1, ge=0)  # of the head, each as wide as a feature; v1 has none
     queue_size: Annotated[int, Field(ge=1)] | Auto = "auto"  # keys of earlier batches
     momentum: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"  # of the key encoder
     temperature: float = Field(0.2, gt=0)
@@ -45,7 +45,7 @@ class MoCo(Method):
 
     def __init__(self, encoder: Encoder, config: MoCoConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
-        self.head = mlp(encoder.dim, *config.hidden, config.dim)
+        self.head = mlp(*[encoder.dim] * (1 + config.hidden_layers), config.dim)
         self.key_encoder = MomentumCopy(self.encoder, self.head)
         self.queue = FeatureQueue(settled(config.queue_size), config.dim)
 

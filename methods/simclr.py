@@ -26,10 +26,7 @@ class SimCLRConfig(Settings):
     """Hyperparameters; section 3 of the paper."""
 
     dim: int = Field(128, ge=1)  # width of an embedding
-    hidden: tuple[int, ...] | None = (
-        None  # hidden layers of the head; None: one as wide as a feature
-    )
-    hidden_layers: int = Field(1, ge=0)  # how many of them where ``hidden`` is None
+    hidden_layers: int = Field(1, ge=0)  # of the head, each as wide as a feature
     temperature: float = Field(0.1, gt=0)
     decoupled: bool = False  # the positive is no part of the denominator
 
@@ -44,9 +41,9 @@ class SimCLR(Method):
 
     def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
-        hidden = (encoder.dim,) * config.hidden_layers if config.hidden is None else config.hidden
         # Paper: no word of batch norm in the head; code: one behind each of its layers.
-        self.head = mlp(encoder.dim, *hidden, config.dim, batch_norm=True, last_norm=True)
+        widths = [encoder.dim] * (1 + config.hidden_layers)
+        self.head = mlp(*widths, config.dim, batch_norm=True, last_norm=True)
 
     @classmethod
     def scaled(cls, config: SimCLRConfig, data: DataInfo) -> SimCLRConfig:

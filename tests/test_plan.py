@@ -99,7 +99,7 @@ def test_the_identity_is_what_changes_numbers() -> None:
     assert planned("moco").config.hash == base.hash
     assert planned("moco", "params.temperature=0.3").config.hash != base.hash
     assert planned("moco", "encoder.bn_splits=2").config.hash != base.hash
-    variant = {"moco": {"params": {"hidden": [], "temperature": 0.07}}}
+    variant = {"moco": {"params": {"hidden_layers": 0, "temperature": 0.07}}}
     # A variant's name is a label: the same values are the same run, however they came about.
     recipe = pretrain(
         augment="moco_v1",

@@ -162,7 +162,7 @@ def widths() -> Callable[[Vectors], dict[str, Any]]:
         last = arrays["init/encoder_q.fc.weight" if first is None else "init/encoder_q.fc.2.weight"]
         return {
             "dim": len(last),
-            "hidden": () if first is None else (len(first),),
+            "hidden_layers": 0 if first is None else 1,
             "queue_size": arrays["queue_before"].shape[1],
             "momentum": float(arrays["m"]),
             "temperature": float(arrays["T"]),
