@@ -1,8 +1,11 @@
 """``sslbench list``: what there is to run, from the YAML files alone."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def list_(
@@ -28,43 +31,37 @@ def list_(
             show(console)
 
 
-def _table(console: object, title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
-    from rich.console import Console
+def _table(console: "Console", title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
     from rich.table import Table
 
-    assert isinstance(console, Console)
-    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
     console.print(table)
     console.print()
 
 
-def _methods(console: object) -> None:
+def _methods(console: "Console") -> None:
     from sslbench.registry import METHODS
 
-    rows = []
+    rows, variants = [], []
     for name in METHODS.names():
         defaults = METHODS.defaults(name)
         card = defaults.get("card", {})
-        flags = [k.replace("_", " ") for k in ("momentum_encoder", "clustering") if card.get(k)]
-        rows.append(
-            [
-                name,
-                str(card.get("title", "")),
-                str(card.get("year", "")),
-                str(card.get("family", "")),
-                str(card.get("negatives", "")),
-                ", ".join(flags),
-                " ".join(f"@{variant}" for variant in defaults.get("variants", {})),
-                str(card.get("paper", "")),
-            ]
-        )
-    columns = ("method", "title", "year", "family", "negatives", "", "variants", "paper")
+        marks = ["yes" if card.get(key) else "" for key in ("momentum_encoder", "clustering")]
+        facts = [str(card.get(key, "")) for key in ("title", "year", "family", "negatives")]
+        rows.append([name, *facts, *marks, str(card.get("paper", ""))])
+        if defaults.get("variants"):
+            variants.append(f"  {name}: {' '.join(f'@{v}' for v in defaults['variants'])}")
+    columns = ("method", "title", "year", "family", "negatives", "momentum", "clusters", "paper")
     _table(console, "Methods (--methods)", columns, rows)
+    console.print("Variants, as in --methods moco@v1 or 'hcsc@*'", style="bold")
+    console.print("\n".join(variants) + "\n", highlight=False, markup=False)
 
 
-def _evaluations(console: object) -> None:
+def _evaluations(console: "Console") -> None:
     from sslbench.registry import EVALUATIONS
 
     rows = []
@@ -75,7 +72,7 @@ def _evaluations(console: object) -> None:
     _table(console, "Evaluations (protocol: NAME@SETTINGS)", ("name", "", "settings"), rows)
 
 
-def _suites(console: object) -> None:
+def _suites(console: "Console") -> None:
     from sslbench.suite import load_suite, suite_names
 
     rows = []
@@ -85,7 +82,7 @@ def _suites(console: object) -> None:
     _table(console, "Suites (--suite)", ("suite", "", "evaluations"), rows)
 
 
-def _data(console: object) -> None:
+def _data(console: "Console") -> None:
     from sslbench.data.spec import catalogue, dataset_spec
 
     rows = []
@@ -97,7 +94,7 @@ def _data(console: object) -> None:
     _table(console, "Data sets (--data)", ("name", "task", "train", "labels", "source"), rows)
 
 
-def _recipes(console: object) -> None:
+def _recipes(console: "Console") -> None:
     from sslbench.data.recipe import recipes
 
     rows = [[name, str(tree.get("about", ""))] for name, tree in sorted(recipes().items())]
