@@ -7,9 +7,9 @@ the encoder, and the last step is measured. Nothing is selected.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,14 @@ class Detection(Evaluation):
     Config = DetectionConfig
     metrics = (Metric("ap50"), Metric("ap"), Metric("ap75"))
     freezes = False  # `detector.trainable: false` is checked below
+    trial: ClassVar[Mapping[str, Any]] = {
+        "short_sides": [96],
+        "long_side": 96,
+        "steps": 2,
+        "warmup_steps": 1,
+        "batch_size": 2,
+        "detector": {"candidates": 100, "proposals": 50},
+    }
 
     def unsupported(self, encoder: Encoder, dataset: DatasetSpec) -> str | None:
         if dataset.task != "detection":

@@ -1,6 +1,7 @@
-"""Copies of a suite's tables and records for the repository: ``python -m sslbench.publish quick``.
+"""A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
-Used by ``make results``; ``run`` never reads what is written here. Per-image outcomes and weights
+Used by ``make results``; also puts the tables into README.md, between their marks. ``run`` never
+reads what is written here. Per-image outcomes and weights
 stay behind, for they are large and can be made again by the command under each table.
 """
 
@@ -43,6 +44,21 @@ def publish(suite: str, local: Path = LOCAL, published: Path = PUBLISHED) -> lis
     return copied
 
 
+def quote(suite: str, page: Path, published: Path = PUBLISHED) -> None:
+    """Puts the suite's Markdown tables between their marks in a page; nothing else is touched.
+
+    A table called ``main`` of ``quick`` goes between ``<!-- quick/main -->`` and ``<!-- end -->``.
+    """
+    text = page.read_text(encoding="utf-8")
+    for table in sorted((published / suite).glob("*.md")):
+        mark = f"<!-- {suite}/{table.stem} -->\n"
+        head, found, rest = text.partition(mark)
+        if found:
+            _, end, tail = rest.partition("<!-- end -->")
+            text = f"{head}{mark}\n{table.read_text(encoding='utf-8').strip()}\n\n{end}{tail}"
+    page.write_text(text, encoding="utf-8")
+
+
 def _copy(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -53,5 +69,6 @@ if __name__ == "__main__":
     try:
         for name in sys.argv[1:]:
             print(f"{name}: {len(publish(name))} files in {PUBLISHED / name}")
+            quote(name, Path("README.md"))
     except SSLBenchError as error:
         sys.exit(f"sslbench: {error}")

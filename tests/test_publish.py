@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.errors import StoreError
-from sslbench.publish import publish
+from sslbench.publish import publish, quote
 from sslbench.store import Manifest, PlanFile, Record, Row, Store
 
 
@@ -35,3 +35,16 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
 def test_a_suite_that_was_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="sslbench run --suite s"):
         publish("s", tmp_path, tmp_path)
+
+
+def test_a_table_replaces_what_stood_between_its_marks_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "main.md").write_text("| new |\n")
+    (tmp_path / "s" / "cost.md").write_text("| not asked for |\n")
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- s/main -->\n| old |\n<!-- end -->\nafter <!-- end -->\n")
+    for _ in range(2):
+        quote("s", page, tmp_path)
+        assert page.read_text() == (
+            "before\n<!-- s/main -->\n\n| new |\n\n<!-- end -->\nafter <!-- end -->\n"
+        )

@@ -94,7 +94,9 @@ class _Trial:
     def resolve(self) -> None:
         reasons = []
         for candidate in CANDIDATES:
-            entry = EvaluationEntry(protocol=self.label, dataset=candidate)
+            entry = EvaluationEntry(
+                protocol=self.label, dataset=candidate, settings=dict(self.plugin.trial)
+            )
             wanted = resolve_evaluation("check", entry, {}, 32)
             settings = build(self.plugin.Config, wanted.settings, self.label)
             reason = self.plugin(settings).unsupported(self.encoder, dataset_spec(candidate))
