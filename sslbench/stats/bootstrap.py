@@ -19,12 +19,16 @@ def bootstrap_intervals(
     seed: int,
     resamples: int = 1000,
     level: float = 0.95,
+    centre: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """(low, high) of each metric over resamples of the test items.
 
     ``score`` takes the positions that were drawn (shape: items, with repetitions, sorted) and gives
     every metric, each time the same ones. A metric without a value (NaN) in more than 5 % of the
-    resamples, such as the accuracy of a class that was not drawn, gets no interval.
+    resamples, such as the accuracy of a class that was not drawn, gets no interval. ``centre``
+    shifts each metric's resamples to have that mean: a score that is no mean over items may be
+    biased when items repeat, as average precision is (a detector that is right on an image is
+    right on all its copies).
     Raises ValueError if there is nothing to resample.
     """
     if items < 2 or resamples < 2:
@@ -42,5 +46,7 @@ def bootstrap_intervals(
         known = np.asarray(values)[np.isfinite(values)]
         if resamples - len(known) <= UNDEFINED * resamples:
             low, high = np.quantile(known, [tail, 1 - tail])
+            if centre is not None:
+                low, high = np.array([low, high]) + centre[name] - known.mean()
             intervals[name] = (float(low), float(high))
     return intervals

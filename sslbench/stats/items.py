@@ -67,5 +67,10 @@ def score_intervals(
 
     names = list(values or {})
     matrix = np.stack(list(values.values())) if values else np.empty((0, rows.items))
-    intervals = bootstrap_intervals(rows.items, anew if values is None else means, seed, resamples)
-    return intervals, f"{resamples} bootstrap resamples of {rows.items} test items"
+    made = f"{resamples} bootstrap resamples of {rows.items} test items"
+    if values is not None:
+        return bootstrap_intervals(rows.items, means, seed, resamples), made
+    estimate = score(rows.table)
+    return bootstrap_intervals(
+        rows.items, anew, seed, resamples, centre=estimate
+    ), f"{made}, centred"

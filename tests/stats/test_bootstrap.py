@@ -71,3 +71,17 @@ def test_a_metric_that_is_often_undefined_has_no_interval() -> None:
 def test_one_item_cannot_be_resampled() -> None:
     with pytest.raises(ValueError, match="1 items"):
         bootstrap_intervals(1, lambda p: {"m": 0.0}, seed=0)
+
+
+def test_a_score_that_repetition_favours_is_centred_on_its_estimate() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+
+    def spread(drawn: np.ndarray) -> dict[str, float]:
+        return {"distinct": float(len(np.unique(drawn))) + float(values[drawn].mean())}
+
+    estimate = {"distinct": 200 + float(values.mean())}
+    plain = bootstrap_intervals(200, spread, 0, 400)["distinct"]
+    centred = bootstrap_intervals(200, spread, 0, 400, centre=estimate)["distinct"]
+    assert plain[1] < estimate["distinct"]  # no resample has 200 distinct items
+    assert centred[0] < estimate["distinct"] < centred[1]
+    assert centred[1] - centred[0] == pytest.approx(plain[1] - plain[0])
