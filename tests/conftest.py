@@ -1,6 +1,10 @@
 """One thread per test process: the same bits everywhere, and no fight for cores."""
 
 import os
+import sys
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and faiss when they are first imported
 os.environ.setdefault("SSLBENCH_CACHE", "")
@@ -8,3 +12,22 @@ os.environ.setdefault("SSLBENCH_CACHE", "")
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package ``toyssl`` with the method ``toy`` as entry point, as pip would install it."""
+    package = tmp_path / "toyssl"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    info = tmp_path / "toyssl-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toyssl\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sslbench.methods]\ntoy = toyssl.toy\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("toyssl", "toyssl.toy"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    from sslbench.api import methods
+
+    monkeypatch.delitem(methods._classes, "toy", raising=False)
+    return package

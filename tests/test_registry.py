@@ -37,40 +37,24 @@ def test_every_method_has_a_card_and_a_docstring_that_cites() -> None:
         assert issubclass(methods.get(name), Method)
 
 
-@pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A third party's package with an entry point, as pip would have installed it."""
-    package = tmp_path / "toyssl"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    info = tmp_path / "toyssl-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toyssl\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[sslbench.methods]\ntoy = toyssl.toy\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("toyssl", "toyssl.toy"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return package
-
-
 def test_a_third_party_joins_by_entry_point_and_a_broken_one_breaks_only_itself(
-    outside: Path,
+    third_party: Path,
 ) -> None:
-    (outside / "toy.py").write_text("raise RuntimeError('broken')\n")
+    (third_party / "toy.py").write_text("raise RuntimeError('broken')\n")
     assert "toy" in METHODS.names()
     with pytest.raises(RuntimeError, match="broken"):
         methods.get("toy")
     assert methods.get("moco")
 
 
-def test_a_module_that_registers_nothing_is_named(outside: Path) -> None:
-    (outside / "toy.py").write_text("")
+def test_a_module_that_registers_nothing_is_named(third_party: Path) -> None:
+    (third_party / "toy.py").write_text("")
     with pytest.raises(PluginError, match=r"toyssl.toy does not register a method called 'toy'"):
         methods.get("toy")
 
 
-def test_a_name_that_two_packages_claim_is_refused(outside: Path) -> None:
-    info = outside.parent / "toyssl-1.0.dist-info"
+def test_a_name_that_two_packages_claim_is_refused(third_party: Path) -> None:
+    info = third_party.parent / "toyssl-1.0.dist-info"
     (info / "entry_points.txt").write_text("[sslbench.methods]\nmoco = toyssl.toy\n")
     with pytest.raises(PluginError, match="is registered twice: by sslbench"):
         METHODS.names()
