@@ -172,6 +172,8 @@ def _scores(name: str, evaluation: Evaluation, table: pa.Table, seed: int) -> di
     scores = {}
     for metric in evaluation.metrics:
         bounds = intervals.get(metric.name)
+        if bounds is not None and metric.unit == "%":  # centring may leave what a share can be
+            bounds = (max(bounds[0], 0.0), min(bounds[1], 100.0))
         scores[metric.name] = Score(
             value=float(values[metric.name]),
             unit=metric.unit,
