@@ -1,7 +1,9 @@
 """One thread per test process: the same bits everywhere, and no fight for cores."""
 
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,26 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.delitem(methods._classes, "toy", raising=False)
     return package
+
+
+@pytest.fixture
+def here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command in this process: for what computes nothing, without the price of imports."""
+    from sslbench.cli import main
+
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.delenv("SSLBENCH_DATA", raising=False)
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["sslbench", *arguments])
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(code or 0), out, err)
+
+    return call

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from sslbench.cli import main
-
 ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,25 +52,6 @@ def smoke(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "HCSC" in done.stdout
     return results
-
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command in this process: for what computes nothing, without the price of imports."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("SSLBENCH_DATA", raising=False)
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["sslbench", *arguments])
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, int(code or 0), out, err)
-
-    return call
 
 
 def stamps(folder: Path) -> dict[str, int]:

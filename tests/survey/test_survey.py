@@ -15,8 +15,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sslbench.cli import main
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -73,25 +71,6 @@ def results(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
-
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command in this process: for what computes nothing."""
-    monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.delenv("SSLBENCH_DATA", raising=False)
-
-    def call(*given: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["sslbench", *given])
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(given, int(code or 0), out, err)
-
-    return call
 
 
 def read(path: Path) -> Any:
