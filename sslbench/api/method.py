@@ -45,7 +45,7 @@ class Needs:
     views: int = 2  # at least so many full-size views
     local_views: bool = False  # smaller crops may follow
     patches: Literal["none", "jigsaw", "grid"] = "none"
-    input: Literal["rgb", "lab_split"] = "rgb"
+    input: Literal["rgb"] = "rgb"
     norm: Literal["batch", "group"] | None = None
 
 

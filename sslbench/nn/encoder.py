@@ -28,8 +28,6 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        if config.input != "rgb":
-            raise ConfigError("encoder.input: only 'rgb' is built so far")
         options: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config.options.items()
