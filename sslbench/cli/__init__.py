@@ -4,6 +4,7 @@ Nothing here or in ``list`` and ``table`` imports torch, so help answers at once
 compute import what they need when they are called.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -59,6 +60,9 @@ def main() -> None:
     except SSLBenchError as error:
         print(f"sslbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except KeyboardInterrupt:
         print(
             "sslbench: interrupted; the same command goes on from the last checkpoint",
