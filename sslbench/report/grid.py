@@ -143,9 +143,9 @@ class Table:
 
     def to_rich(self) -> Any:
         """What ``rich.print`` shows in a terminal: the table and the lines below it."""
-        from sslbench.report.terminal import rich_table
+        from sslbench.report.terminal import TerminalTable
 
-        return rich_table(self)
+        return TerminalTable(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON types."""

@@ -1,27 +1,49 @@
 """A table for a terminal, by rich."""
 
+from dataclasses import dataclass
+
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from sslbench.report.grid import Cell, Line, Table
 from sslbench.report.notations import superscript
 
+UNBOUND = 10_000  # columns: wider than any table
 
-def rich_table(table: Table) -> Group:
-    """The table and the lines below it. Text only, never markup: a title may hold brackets."""
+
+@dataclass(frozen=True)
+class TerminalTable:
+    """The table and the lines below it; the descriptive columns go where the terminal is narrow."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = _shown(self.table, described=True)
+        width = console.measure(whole, options=options.update(width=UNBOUND)).maximum
+        yield whole if width <= options.max_width else _shown(self.table, described=False)
+        notes = enumerate(self.table.footnotes, start=1)
+        below = [f"{superscript(str(number))} {note}" for number, note in notes]
+        yield Text("\n".join([*below, *self.table.remarks]), style="dim")
+
+
+def _shown(table: Table, described: bool) -> RichTable:
+    """Text only, never markup: a title may hold brackets."""
     shown = RichTable(
         title=Text(table.full_title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD
     )
     words = 1 + len(table.headings)
+    dropped = range(0) if described else range(1, words)
     for number, heading in enumerate(table.all_headings):
-        shown.add_column(Text(heading), justify="left" if number < words else "right")
+        if number not in dropped:
+            justify: JustifyMethod = "left" if number < words else "right"
+            shown.add_column(Text(heading), justify=justify, no_wrap=number == 0)
     for block in table.blocks:
         for line in block:
-            shown.add_row(*_texts(line), end_section=line is block[-1])
-    below = [f"{superscript(str(n))} {note}" for n, note in enumerate(table.footnotes, start=1)]
-    return Group(shown, Text("\n".join([*below, *table.remarks]), style="dim"))
+            cells = [text for number, text in enumerate(_texts(line)) if number not in dropped]
+            shown.add_row(*cells, end_section=line is block[-1])
+    return shown
 
 
 def _texts(line: Line) -> list[Text]:
