@@ -153,7 +153,8 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
         versions=_versions(name, pretrain.dataset),
     )
     wanted, skipped = suite_evaluations(suite, config)
-    found = origins(layers)
+    standing = origins(layers)
+    found = dict(standing)
     ruled = {
         "pretrain": {key: tree["pretrain"].get(key, "auto") for key in ("precision", "views_path")}
     }
@@ -162,7 +163,6 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
             found[key] = "rule"
     exception = flatten(suite.exceptions.get(name, {}))
     # What a variant or --set put in its place is no exception any more.
-    standing = origins(layers)
     notes = tuple(
         f"{key} = {value}"
         for key, value in exception.items()
