@@ -7,7 +7,8 @@ exceptions for that method, a variant, ``--set``, and the rules that turn "auto"
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sslbench.api import DataInfo, Method, methods
+from sslbench.api import DataInfo, Method, Needs, methods
+from sslbench.card import build_card, by_family, variant_of
 from sslbench.config import Settings, Tree, build, flatten, merge, origins
 from sslbench.data.recipe import Recipe, recipe
 from sslbench.data.spec import DatasetSpec, dataset_spec
@@ -91,7 +92,7 @@ def expand(selectors: Sequence[str]) -> list[str]:
     for selector in selectors:
         name, at, variant = selector.partition("@")
         if name == "all" and not at:
-            labels += METHODS.names()
+            labels += by_family()
         elif variant == "*":
             labels += [name, *(f"{name}@{v}" for v in METHODS.defaults(name).get("variants", {}))]
         else:
@@ -141,9 +142,8 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     encoder = build(EncoderConfig, tree.get("encoder", {}), f"{label}: encoder")
     pretrain = _pretrain(suite, tree.get("pretrain", {}), label, environs)
     data = _data_info(pretrain, environs)
-    unscaled, params = _params(name, label, tree.get("params", {}), data)
-    if name not in BASELINES:
-        check_needs(label, methods.get(name).needs, pretrain, encoder)
+    unscaled, params, needs = _params(name, label, tree.get("params", {}), data)
+    check_needs(label, needs, pretrain, encoder)
     config = RunConfig(
         method=name,
         params=params,
@@ -168,9 +168,13 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
         for key, value in exception.items()
         if standing.get(key) == f"exception of suite {suite.name}"
     )
+    # What the method needs of its encoder and the others have not, such as another norm.
+    notes += tuple(
+        f"{key} = {value}"
+        for key, value in flatten({"encoder": tree.get("encoder", {})}).items()
+        if standing.get(key) == f"methods/{name}.yaml"
+    )
     title = card.get("title", BASELINE_TITLES.get(name, label))
-    if variant and "title" not in _variant(name, variant).get("card", {}):
-        title = f"{title}, {variant.replace('-', ' ')}"
     return Planned(label, title, card, config, data, wanted, skipped, notes, found)
 
 
@@ -181,7 +185,7 @@ def _layers(
     if baseline and variant:
         raise ConfigError(f"{name} is a baseline and has no variants")
     defaults = BASELINE_DEFAULTS if baseline else METHODS.defaults(name)
-    chosen = _variant(name, variant) if variant else {}
+    chosen = variant_of(name, variant) if variant else {}
     run_keys = ("params", "encoder", "pretrain")
 
     def only(tree: Tree) -> Tree:
@@ -204,18 +208,8 @@ def _layers(
         (f"variant {variant}", only(chosen)),
         ("--set", changes),
     ]
-    card = merge(defaults.get("card", {}), chosen.get("card", {}))
+    card = {} if baseline else build_card(name, variant).model_dump(mode="json")
     return [(source, layer) for source, layer in layers if layer], card
-
-
-def _variant(name: str, variant: str) -> Tree:
-    known: Tree = METHODS.defaults(name).get("variants", {})
-    if variant not in known:
-        raise ConfigError(
-            f"method {name!r} has no variant {variant!r}. Known: {', '.join(known) or 'none'}"
-        )
-    chosen: Tree = known[variant]
-    return chosen
 
 
 def _pretrain(suite: Suite, tree: Tree, label: str, environs: Environs) -> PretrainConfig:
@@ -264,12 +258,12 @@ def _data_info(pretrain: PretrainConfig, environs: Environs) -> DataInfo:
     return DataInfo(images, pretrain.batch_size, pretrain.image_size, pretrain.epochs, steps)
 
 
-def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tree]:
-    """A method's parameters as they were given, and with every "auto" settled."""
+def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tree, Needs]:
+    """A method's parameters as given, and with every "auto" settled; and what those need."""
     where = f"{label}: params"
     if name in BASELINES:
         build(_NoParams, tree, where)
-        return {}, {}
+        return {}, {}, Needs(views=1)
     cls: type[Method] = methods.get(name)
     config = build(cls.Config, tree, where)
     scaled: Settings = cls.scaled(config, data)
@@ -277,7 +271,7 @@ def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tr
         raise ConfigError(f"{label}: scaled() must return a {cls.Config.__name__}")
     settled: Tree = scaled.model_dump(mode="json")
     build(cls.Config, settled, f"{where} after scaling")  # model_copy does not validate
-    return config.model_dump(mode="json"), settled
+    return config.model_dump(mode="json"), settled, cls.needs_of(scaled)
 
 
 def _versions(name: str, spec: DatasetSpec) -> dict[str, int]:

@@ -13,7 +13,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"store"},
     {"plan"},
     {"protocols"},
-    {"needs", "suite"},
+    {"needs", "suite", "card"},
     {"run"},
     {"methods", "benchmarks"},
     {"api"},

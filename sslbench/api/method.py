@@ -45,7 +45,7 @@ class Needs:
     views: int = 2  # at least so many full-size views
     local_views: bool = False  # smaller crops may follow
     patches: Literal["none", "jigsaw", "grid"] = "none"
-    input: Literal["rgb"] = "rgb"
+    input: Literal["rgb", "lab_split"] = "rgb"
     norm: Literal["batch", "group"] | None = None
 
 
@@ -114,6 +114,12 @@ class Method(nn.Module, ABC):
     def __init__(self, encoder: Encoder, config: Any, data: DataInfo) -> None:
         super().__init__()
         self.encoder, self.config, self.data = encoder, config, data
+
+    @classmethod
+    def needs_of(cls, config: Any) -> Needs:
+        """What these settings need; by default what the class says. Pure, called while planning."""
+        del config
+        return cls.needs
 
     @classmethod
     def scaled(cls, config: Any, data: DataInfo) -> Any:

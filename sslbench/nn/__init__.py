@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from sslbench.nn.config import EncoderConfig
     from sslbench.nn.encoder import Encoder
     from sslbench.nn.heads import mlp
-    from sslbench.nn.losses import info_nce, nt_xent, proto_nce, unit
-    from sslbench.nn.memory import FeatureQueue
-    from sslbench.nn.momentum import MomentumCopy
+    from sslbench.nn.losses import batch_info_nce, info_nce, nt_xent, proto_nce, unit
+    from sslbench.nn.memory import FeatureQueue, MemoryBank
+    from sslbench.nn.momentum import MomentumCopy, cosine_momentum
 
 __all__ = [
     "Clusters",
@@ -29,7 +29,10 @@ __all__ = [
     "EncoderConfig",
     "FeatureQueue",
     "Level",
+    "MemoryBank",
     "MomentumCopy",
+    "batch_info_nce",
+    "cosine_momentum",
     "hierarchical_kmeans",
     "independent_kmeans",
     "info_nce",
@@ -47,7 +50,10 @@ _HOMES = {
     "EncoderConfig": "config",
     "FeatureQueue": "memory",
     "Level": "clustering",
+    "MemoryBank": "memory",
     "MomentumCopy": "momentum",
+    "batch_info_nce": "losses",
+    "cosine_momentum": "momentum",
     "hierarchical_kmeans": "clustering",
     "independent_kmeans": "clustering",
     "info_nce": "losses",

@@ -7,11 +7,18 @@ from torch import nn
 from sslbench.errors import ConfigError
 
 
-def mlp(*widths: int, batch_norm: bool = False, last_norm: bool = False) -> nn.Sequential:
+def mlp(
+    *widths: int,
+    batch_norm: bool = False,
+    last_norm: bool = False,
+    last_affine: bool = True,
+    last_bias: bool = True,
+) -> nn.Sequential:
     """Linear layers from ``widths[0]`` to ``widths[-1]`` with ReLU between: N x first -> N x last.
 
-    ``batch_norm`` puts a batch norm before every ReLU, ``last_norm`` one behind the last layer; a
-    layer that a batch norm follows has no bias. Two widths are a single linear layer. Raises
+    ``batch_norm`` puts a batch norm before every ReLU, ``last_norm`` one behind the last layer (of
+    no scale and shift of its own without ``last_affine``); a layer that a batch norm follows has no
+    bias, and the last has none without ``last_bias``. Two widths are a single linear layer. Raises
     ConfigError for fewer.
     """
     if len(widths) < 2 or min(widths) < 1:
@@ -20,9 +27,10 @@ def mlp(*widths: int, batch_norm: bool = False, last_norm: bool = False) -> nn.S
     for depth, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         is_last = depth == len(widths) - 1
         normed = last_norm if is_last else batch_norm
-        layers.append(nn.Linear(inputs, outputs, bias=not normed))
+        biased = not normed and (last_bias or not is_last)
+        layers.append(nn.Linear(inputs, outputs, bias=biased))
         if normed:
-            layers.append(nn.BatchNorm1d(outputs))
+            layers.append(nn.BatchNorm1d(outputs, affine=last_affine or not is_last))
         if not is_last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

@@ -111,6 +111,28 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float, decoupled: bool = Fa
         return _cross_entropy(positive, logits)
 
 
+def batch_info_nce(
+    query: Tensor, key: Tensor, temperature: float, decoupled: bool = False
+) -> Tensor:
+    """InfoNCE of N queries whose negatives are the batch's other keys; row i's positive is key i.
+
+    query, key: N x D unit rows. ``decoupled`` takes the positive out of the denominator
+    (arXiv:2110.06848). Raises ConfigError for fewer than two rows.
+    """
+    _positive_temperature(temperature)
+    if len(query) < 2:
+        raise ConfigError(
+            f"batch_info_nce of {len(query)} queries has no negatives: use a batch of at least 2"
+        )
+    with torch.autocast(query.device.type, enabled=False):
+        logits = _full(query) @ _full(key).T / temperature  # N x N
+        positive = logits.diagonal()
+        if decoupled:
+            itself = torch.eye(len(query), dtype=torch.bool, device=query.device)
+            logits = logits.masked_fill(itself, -torch.inf)
+        return (logits.logsumexp(1) - positive).mean()
+
+
 def proto_nce(
     query: Tensor,
     prototypes: Tensor,

@@ -4,12 +4,21 @@ He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", 
 section 3.2.
 """
 
+import math
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from sslbench.errors import ConfigError
+
+
+def cosine_momentum(base: float, progress: float) -> float:
+    """From ``base`` at progress 0 to 1 at progress 1, along half a cosine.
+
+    Grill et al., "Bootstrap Your Own Latent", arXiv:2006.07733, section 3.3; also MoCo v3, DINO.
+    """
+    return 1 - (1 - base) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class MomentumCopy(nn.Module):
