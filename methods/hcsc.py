@@ -8,7 +8,7 @@ released-code in hcsc.yaml names one by one.
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from sslbench.api import (
@@ -21,6 +21,7 @@ from sslbench.api import (
     Method,
     Needs,
     Settings,
+    distinct,
     register_method,
     settled,
 )
@@ -43,6 +44,10 @@ from sslbench.nn import (
 
 PAPER_CLUSTERS = (3000, 2000, 1000)
 
+# What a query is drawn to: its own key, its prototype at every level, the queue's row nearest to
+# its own key (arXiv:2104.14548).
+Positive = Literal["instance", "prototype", "nearest"]
+
 
 class HCSCConfig(Settings):
     """Hyperparameters; "auto" is scaled to the data (``sslbench.nn.scaling``)."""
@@ -56,7 +61,11 @@ class HCSCConfig(Settings):
     levels: int = Field(3, ge=1)  # how many of them where ``clusters`` is "auto"
     hierarchy: Literal["hierarchical", "independent"] = "hierarchical"
     min_cluster_size: int = Field(0, ge=0)  # images; a smaller cluster is discarded
-    warmup_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # without clusters
+    warmup_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # without clusters; own keys only
+    positives: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = (
+        "instance",
+        "prototype",
+    )
     instance_negatives: pairs.Selection = "semantic"
     prototype_negatives: pairs.Selection = "semantic"
     local_selection: bool = True  # whether selected keys are also those of local views
@@ -83,7 +92,8 @@ class HCSC(Method):
 
     @classmethod
     def scaled(cls, config: HCSCConfig, data: DataInfo) -> HCSCConfig:
-        rule = scaling.hierarchy_sizes(PAPER_CLUSTERS, data.images, data.batch_size)
+        least = scaling.least_clusters(config.last_prototype)
+        rule = scaling.hierarchy_sizes(PAPER_CLUSTERS, data.images, data.batch_size, least)
         if config.clusters == "auto" and config.levels > len(rule):
             raise ConfigError(
                 f"params.levels = {config.levels}: the rule for params.clusters knows {len(rule)} "
@@ -93,6 +103,7 @@ class HCSC(Method):
         scaling.check_sizes(
             sizes, data.images, config.last_prototype, config.hierarchy == "hierarchical"
         )
+        scaling.check_min_cluster_size(config.min_cluster_size, sizes, data.images)
         if config.exclusion == "batch":
             scaling.check_batch_exclusion(sizes, data.batch_size, config.last_prototype)
         queue = scaling.queue_size(config.queue_size, 16_384, data.images, data.batch_size)
@@ -132,22 +143,36 @@ class HCSC(Method):
         clustered = context.epoch >= settled(self.config.warmup_epochs)
         levels = self.clusters.levels() if clustered else []
         # Section 3.3 of the paper: prototypes first, then instances.
-        if levels:
+        with_prototypes = bool(levels) and "prototype" in self.config.positives
+        if with_prototypes:
             terms["prototype"] = self._prototype_term(query, batch.index, levels, context)
-        kept = self._kept_keys(batch.index, levels, context)
-        terms["instance"] = self._instance_term(query, key, kept)
-        if local_queries:
-            # Every local view is a further query; it shares the selected keys, not the prototypes'.
-            shared = kept if self.config.local_selection else None
-            local = [self._instance_term(view, key, shared) for view in local_queries]
-            terms["local_instance"] = torch.stack(local).sum()
-        if local_queries and levels:
-            local = [
-                self._prototype_term(view, batch.index, levels, context) for view in local_queries
-            ]
+        targets = self._targets(key, clustered)
+        kept = self._kept_keys(batch.index, levels, context) if targets else None
+        # Every local view is a further query; it shares the selected keys, not the prototypes'.
+        shared = kept if self.config.local_selection else None
+        for name, (positive, itself) in targets.items():
+            terms[name] = self._instance_term(query, positive, itself, kept)
+            if local_queries:
+                local = [self._instance_term(q, positive, itself, shared) for q in local_queries]
+                terms[f"local_{name}"] = torch.stack(local).sum()
+        if local_queries and with_prototypes:
+            local = [self._prototype_term(q, batch.index, levels, context) for q in local_queries]
             terms["local_prototype"] = torch.stack(local).sum()
         self.queue.push(key, batch.index)
         return terms
+
+    def _targets(self, key: Tensor, clustered: bool) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Positives among instances (N x D), each with its row in the queue if it is there.
+
+        Before there are clusters the queue may hold noise, and a query's positive is its own key.
+        """
+        found: dict[str, tuple[Tensor, Tensor | None]] = {}
+        if "instance" in self.config.positives or not clustered:
+            found["instance"] = (key, None)
+        if "nearest" in self.config.positives and clustered:
+            row = pairs.nearest(key, self.queue.features)  # N
+            found["nearest"] = (self.queue.features[row], row)
+        return found
 
     def _kept_keys(self, index: Tensor, levels: list[Level], context: Context) -> Tensor | None:
         """levels x N x K, which keys of the queue count; None where all do."""
@@ -157,10 +182,12 @@ class HCSC(Method):
         chosen = [mask for mask in masks if mask is not None]
         return torch.stack(chosen) if chosen else None
 
-    def _instance_term(self, query: Tensor, key: Tensor, kept: Tensor | None) -> Tensor:
+    def _instance_term(
+        self, query: Tensor, positive: Tensor, itself: Tensor | None, kept: Tensor | None
+    ) -> Tensor:
         """InfoNCE once per level. Paper: their mean; code: their sum."""
         config, queue = self.config, self.queue.features
-        losses = info_nce(query, key, queue, config.temperature, kept, config.rejected)
+        losses = info_nce(query, positive, queue, config.temperature, kept, config.rejected, itself)
         return losses.mean() if config.level_reduction == "mean" else losses.sum()
 
     def _prototype_term(

@@ -5,10 +5,10 @@ arXiv:2005.04966. The defaults are those of PCL v2 (its MLP head and augmentatio
 v1 and the released code's choice of negatives are variants in pcl.yaml.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from sslbench.api import (
@@ -21,6 +21,7 @@ from sslbench.api import (
     Method,
     Needs,
     Settings,
+    distinct,
     register_method,
     settled,
 )
@@ -43,6 +44,9 @@ from sslbench.nn import (
 PAPER_NEGATIVES = 16_384  # keys in the queue, and prototypes drawn at each clustering
 IMAGES_PER_CLUSTER = (51, 26, 13)  # 25,000, 50,000 and 100,000 clusters of ImageNet
 
+# What a query is drawn to: its own key, its prototype in every clustering.
+Positive = Literal["instance", "prototype"]
+
 
 class PCLConfig(Settings):
     """Hyperparameters; "auto" is scaled to the data (``sslbench.nn.scaling``)."""
@@ -53,7 +57,12 @@ class PCLConfig(Settings):
     momentum: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"  # of the key encoder
     temperature: float = Field(0.2, gt=0)  # of the keys, and mean of the concentrations
     clusters: tuple[int, ...] | Auto = "auto"  # sizes of the clusterings
-    warmup_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # without clusters
+    clusterings: int = Field(3, ge=1)  # how many of them where ``clusters`` is "auto"
+    warmup_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # without clusters; own keys only
+    positives: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = (
+        "instance",
+        "prototype",
+    )
     negatives: Annotated[int, Field(ge=1)] | Auto = "auto"  # prototypes drawn per step, at most
     exclusion: pairs.Exclusion = "own"  # whose prototypes are no candidates of the draw
     last_prototype: bool = True  # False: the code before May 2022 never drew it
@@ -76,8 +85,15 @@ class PCL(Method):
 
     @classmethod
     def scaled(cls, config: PCLConfig, data: DataInfo) -> PCLConfig:
-        rule = scaling.clustering_sizes(IMAGES_PER_CLUSTER, data.images)
-        sizes = rule if config.clusters == "auto" else config.clusters
+        least = scaling.least_clusters(config.last_prototype)
+        rule = scaling.clustering_sizes(IMAGES_PER_CLUSTER, data.images, least)
+        if config.clusters == "auto" and config.clusterings > len(rule):
+            raise ConfigError(
+                f"params.clusterings = {config.clusterings}: the rule for params.clusters knows "
+                f"{len(rule)}. Nearest that works: {len(rule)}, or give the sizes in "
+                "params.clusters"
+            )
+        sizes = rule[: config.clusterings] if config.clusters == "auto" else config.clusters
         scaling.check_sizes(sizes, data.images, config.last_prototype)
         if config.exclusion == "batch":
             scaling.check_batch_exclusion(sizes, data.batch_size, config.last_prototype)
@@ -94,6 +110,7 @@ class PCL(Method):
                 "queue_size": queue,
                 "momentum": scaling.key_momentum(config.momentum, 0.999, data.steps),
                 "clusters": sizes,
+                "clusterings": len(sizes),
                 "warmup_epochs": scaling.warmup_epochs(config.warmup_epochs, data.epochs),
                 "negatives": drawn,
             }
@@ -116,9 +133,13 @@ class PCL(Method):
             order = context.permutation(len(key_view))
             key = unit(shuffled(self.key_encoder, key_view, order))  # N x D
 
-        terms = {"info_nce": info_nce(query, key, self.queue.features, self.config.temperature)}
+        terms: LossTerms = {}
+        clustered = context.epoch >= settled(self.config.warmup_epochs)
+        if "instance" in self.config.positives or not clustered:
+            queue = self.queue.features
+            terms["info_nce"] = info_nce(query, key, queue, self.config.temperature)
         self.queue.push(key, batch.index)
-        if context.epoch >= settled(self.config.warmup_epochs):
+        if "prototype" in self.config.positives and clustered:
             terms["proto_nce"] = self._proto_nce(query, batch.index, context)
         return terms
 

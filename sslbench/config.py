@@ -57,6 +57,13 @@ def settled(value: V | Auto) -> V:
     return value
 
 
+def distinct(values: tuple[V, ...]) -> tuple[V, ...]:
+    """For ``AfterValidator``: a list of choices that names none twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{list(values)} names one twice")
+    return values
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, no NaN."""
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -20,7 +20,7 @@ from sslbench.api.method import (
     Needs,
     ParamGroup,
 )
-from sslbench.config import Auto, Settings, settled
+from sslbench.config import Auto, Settings, distinct, settled
 from sslbench.errors import ConfigError, DataError
 from sslbench.registry import EVALUATIONS, METHODS, Registry
 
@@ -50,6 +50,7 @@ __all__ = [
     "Settings",
     "Split",
     "Subject",
+    "distinct",
     "evaluations",
     "methods",
     "register_evaluation",

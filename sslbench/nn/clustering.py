@@ -142,10 +142,10 @@ def hierarchical_kmeans(
             continue
         below = levels[-1]
         points = below.prototypes[below.kept]
-        if len(points) < clusters:
+        if len(points) <= clusters:  # each would be a cluster of its own
             raise ConfigError(
                 f"params.min_cluster_size = {min_size} leaves {len(points)} of {len(below.kept)} "
-                f"clusters, fewer than the next level's {clusters}. Lower it, or lower the upper "
+                f"clusters, not more than the next level's {clusters}. Lower it, or lower the upper "
                 "sizes in params.clusters"
             )
         partition = kmeans(points, clusters, seed=number)

@@ -28,11 +28,13 @@ def info_nce(
     temperature: float,
     keep: Tensor | None = None,
     rejected: Rejected = "remove",
+    itself: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of N queries with one key each and K shared negatives (arXiv:1807.03748, eq. 4).
 
     query, key: N x D; negatives: K x D; all unit rows. ``keep``: N x K, False where a negative is
-    rejected; with L x N x K the result is L losses. Raises ConfigError if there is no negative.
+    rejected; with L x N x K the result is L losses. ``itself``: N, the row of ``negatives`` that is
+    the key and therefore no negative. Raises ConfigError if there is no negative.
     """
     _positive_temperature(temperature)
     if not len(negatives):
@@ -43,9 +45,13 @@ def info_nce(
         query, key, negatives = _full(query) / temperature, _full(key), _full(negatives)
         positive = (query * key).sum(1, keepdim=True)  # N x 1
         logits = query @ negatives.T  # N x K
+        if itself is not None:
+            logits = logits.scatter(1, itself[:, None], -torch.inf)
         if keep is None:
             return _cross_entropy(positive, logits)
         drop = ~(keep if keep.dim() == 3 else keep[None])  # L x N x K
+        if itself is not None:  # gone already; a rejected one might come back as a zero
+            drop = drop.scatter(2, itself[None, :, None].expand(len(drop), -1, 1), False)
         partition: Tensor = _SelectedLogSumExp.apply(positive[:, 0], logits, drop, rejected)
         losses = (partition - positive[:, 0]).mean(1)
         return losses if keep.dim() == 3 else losses[0]
@@ -131,6 +137,19 @@ def batch_info_nce(
             itself = torch.eye(len(query), dtype=torch.bool, device=query.device)
             logits = logits.masked_fill(itself, -torch.inf)
         return (logits.logsumexp(1) - positive).mean()
+
+
+def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mean of minus the cosine of each prediction and its target, which takes no gradient.
+
+    prediction, target: N x D, rows of any length. It is half their squared distance at unit length,
+    less 1: SimSiam minimises the one (arXiv:2011.10566, eq. 1), BYOL the other (arXiv:2006.07733,
+    eq. 2). Raises ConfigError if there is no row.
+    """
+    if not len(prediction):
+        raise ConfigError("negative_cosine of no predictions: use a batch of at least one image")
+    with torch.autocast(prediction.device.type, enabled=False):
+        return -(unit(prediction) * unit(target.detach())).sum(1).mean()
 
 
 def proto_nce(

@@ -23,8 +23,26 @@ def queue_size(given: int | str, paper: int, images: int, batch_size: int) -> in
     if int(given) > images:
         raise ConfigError(
             f"params.queue_size = {given} is more than the {images} training images, so every "
-            f"query would meet itself among its negatives. The rule (a multiple of the batch up to "
+            f"query would meet itself in it. The rule (a multiple of the batch up to "
             f"half the images) gives {largest}"
+        )
+    return int(given)
+
+
+def bank_negatives(given: int | str, paper: int, images: int) -> int:
+    """The paper's draws from a memory bank, at most half the images; at least one.
+
+    Half, so that a query seldom meets itself and a step does not go through most of the bank.
+    Raises ConfigError if a given number exceeds the images.
+    """
+    rule = max(1, min(paper, images // 2))
+    if given == "auto":
+        return rule
+    if int(given) > images:
+        raise ConfigError(
+            f"params.negatives = {given} is more than the {images} training images that have a row "
+            f"in the memory bank. The largest that works is {images}; the rule (at most half the "
+            f"images) gives {rule}"
         )
     return int(given)
 
@@ -55,28 +73,41 @@ def warmup_epochs(given: int | str, epochs: int) -> int:
     return int(given)
 
 
-def hierarchy_sizes(paper: Sequence[int], images: int, batch_size: int) -> tuple[int, ...]:
+def check_batch(batch_size: int, reason: str) -> None:
+    """Raises ConfigError for a batch of one image; ``reason`` is what one image lacks."""
+    if batch_size < 2:
+        raise ConfigError(f"pretrain.batch_size = {batch_size}: {reason}, so it needs at least 2")
+
+
+def hierarchy_sizes(
+    paper: Sequence[int], images: int, batch_size: int, least: int = 2
+) -> tuple[int, ...]:
     """A hierarchy's sizes, finest first: the paper's in proportion to the images.
 
     But at least to the batch (a batch of 256 in 12 clusters has no negative prototype), at most
-    such that a finest cluster has 20 images, and never under 2 clusters.
+    such that a finest cluster has 20 images, and never under ``least`` clusters.
     """
     share = max(images / IMAGENET, batch_size / 2000)
     share = min(share, images / 20 / paper[0])
-    share = max(share, 2 / paper[-1])
+    share = max(share, least / paper[-1])
     return tuple(round(size * share) for size in paper)
 
 
-def clustering_sizes(ratios: Sequence[int], images: int) -> tuple[int, ...]:
-    """So many images per cluster, one size for each ratio; never under 2 clusters."""
-    return tuple(max(2, images // ratio) for ratio in ratios)
+def clustering_sizes(ratios: Sequence[int], images: int, least: int = 2) -> tuple[int, ...]:
+    """So many images per cluster, one size for each ratio; never under ``least`` clusters."""
+    return tuple(max(least, images // ratio) for ratio in ratios)
+
+
+def least_clusters(last_prototype: bool) -> int:
+    """One for the positive and one for a negative, and one that is never a negative."""
+    return 2 if last_prototype else 3
 
 
 def check_sizes(
     sizes: Sequence[int], images: int, last_prototype: bool, decreasing: bool = False
 ) -> None:
     """Raises ConfigError for cluster sizes that these images cannot have."""
-    least = 2 if last_prototype else 3  # one for the positive, one for a negative
+    least = least_clusters(last_prototype)
     if not sizes or min(sizes) < least or max(sizes) >= images:
         raise ConfigError(
             f"params.clusters = {list(sizes)}: expected sizes from {least} to {images - 1}, fewer "
@@ -87,6 +118,20 @@ def check_sizes(
         raise ConfigError(
             f"params.clusters = {list(sizes)}: each level clusters the one before it, so sizes "
             f"must decrease. Nearest: {sorted(set(sizes), reverse=True)}"
+        )
+
+
+def check_min_cluster_size(smallest: int, sizes: Sequence[int], images: int) -> None:
+    """Raises ConfigError if clusters of mean size would be discarded, or nearly.
+
+    Sizes of clusters spread widely about their mean; half of it leaves most of them.
+    """
+    mean = images / max(sizes)
+    if 2 * smallest > mean:
+        raise ConfigError(
+            f"params.min_cluster_size = {smallest}: {images} images in {max(sizes)} clusters are "
+            f"{mean:.1f} each, so many clusters would be discarded. Expected at most half of that. "
+            f"Nearest that works: {int(mean / 2)}, or at most {images // (2 * smallest)} clusters"
         )
 
 

@@ -84,6 +84,8 @@ def test_scaled_settings_are_left_alone_by_a_second_scaling():
         ("hcsc", {"clusters": [20, 40]}, r"must decrease. Nearest: \[40, 20\]"),
         ("hcsc", {"clusters": [20, 10, 5], "exclusion": "batch"}, "fewer than 1.*63 clusters"),
         ("hcsc", {"clusters": [3, 2], "last_prototype": False}, r"Nearest: \[3, 3\]"),
+        ("hcsc", {"min_cluster_size": 11}, "20.8 each.*works: 10, or at most 363 clusters"),
+        ("pcl", {"clusterings": 4}, "Nearest that works: 3"),
     ],
 )
 def test_planning_refuses_what_cannot_work_and_names_what_does(name, params, message):

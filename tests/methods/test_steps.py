@@ -1,12 +1,14 @@
 """Methods on a small real encoder: the terms they give, the state they move, the switches."""
 
+import math
+
 import pytest
 import torch
 
 from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig
+from sslbench.nn import Encoder, EncoderConfig, info_nce, unit
 from sslbench.registry import METHODS
 
 IMAGES = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -57,6 +59,10 @@ def batch(views=2, size=16):
     return Batch((images, images.flip(3), *local), index)
 
 
+def unit_rows(count, seed=0):
+    return unit(torch.randn(count, 8, generator=torch.Generator().manual_seed(seed)))
+
+
 def terms(method, epoch=5, views=2, size=16):
     context = SeededContext(method, epoch)
     method.on_epoch_start(context)
@@ -91,6 +97,8 @@ def test_every_variants_params_resolve_and_give_a_finite_step(name):
         params = dict(variant.get("params", {}))
         if params.get("exclusion") == "batch":  # 16 images would occupy the rule's few clusters
             params["clusters"] = [30, 24, 20]
+        if "min_cluster_size" in params:  # 64 images in 6 clusters
+            params["min_cluster_size"] = 3
         for term in terms(make(name, **params)).values():
             assert term.isfinite()
 
@@ -126,6 +134,9 @@ def test_local_views_are_further_queries_of_hcsc():
         {"prototype_negatives": "all"},
         {"level_reduction": "sum"},
         {"clusters": [24, 20]},
+        {"positives": ["instance"]},
+        {"positives": ["prototype"]},
+        {"positives": ["nearest", "prototype"]},
     ],
 )
 def test_each_switch_of_hcsc_changes_the_loss_by_itself(change):
@@ -141,9 +152,9 @@ def test_discarding_small_clusters_changes_the_loss_or_is_refused():
     def total(**params):
         return sum(v.item() for v in terms(make("hcsc", **params)).values())
 
-    assert total(clusters=[30, 4], min_cluster_size=3) != total(clusters=[30, 4])
-    with pytest.raises(ConfigError, match="fewer than the next level's 24"):
-        total(clusters=[30, 24], min_cluster_size=3)
+    assert total(clusters=[10, 4], min_cluster_size=3) != total(clusters=[10, 4])
+    with pytest.raises(ConfigError, match="9 of 10 clusters, not more than the next level's 9"):
+        total(clusters=[10, 9], min_cluster_size=3)
 
 
 def test_the_sum_over_levels_is_the_mean_times_their_number():
@@ -152,6 +163,69 @@ def test_the_sum_over_levels_is_the_mean_times_their_number():
         for r in ("mean", "sum")
     )
     assert total == pytest.approx(3 * mean, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "positives", "expected"),
+    [
+        ("hcsc", ["instance"], {"instance"}),
+        ("hcsc", ["prototype"], {"prototype"}),
+        ("hcsc", ["nearest", "prototype"], {"nearest", "prototype"}),
+        ("hcsc", ["instance", "nearest"], {"instance", "nearest"}),
+        ("pcl", ["prototype"], {"proto_nce"}),
+        ("pcl", ["instance"], {"info_nce"}),
+    ],
+)
+def test_positives_decide_the_terms_and_own_keys_are_all_there_is_before_clusters(
+    name, positives, expected
+):
+    warm = {"hcsc": {"instance"}, "pcl": {"info_nce"}}[name]
+    assert set(terms(make(name, positives=positives), epoch=0)) == warm
+    found = terms(make(name, positives=positives), epoch=5)
+    assert set(found) == expected
+    sum(found.values()).backward()
+
+
+def test_the_nearest_key_of_the_queue_is_the_positive_and_no_negative():
+    method = make("hcsc", positives=["nearest"], instance_negatives="all", queue_size=24)
+    queries = []
+    method.head.register_forward_hook(lambda module, given, output: queries.append(output.detach()))
+    queue = method.queue.features.clone()
+    found = terms(method)["nearest"].item()
+    query = torch.nn.functional.normalize(queries[0].double())
+    pushed = method.queue.features[:16].double()  # the keys of this step
+    total = 0.0
+    for own, key in zip(query, pushed, strict=True):
+        scores = [float(row @ key) for row in queue.double()]
+        nearest = scores.index(max(scores))
+        logits = [float(own @ row) / method.config.temperature for row in queue.double()]
+        total += math.log(sum(math.exp(logit) for logit in logits)) - logits[nearest]
+    assert found == pytest.approx(total / 16, rel=1e-5)
+
+
+def test_a_rejected_nearest_key_does_not_come_back_as_a_zero():
+    query, key = unit_rows(4), unit_rows(4, seed=1)
+    queue = unit_rows(6, seed=2)
+    itself = torch.tensor([0, 1, 2, 3])
+    keep = torch.ones(2, 4, 6, dtype=torch.bool)
+    keep[1, torch.arange(4), itself] = False
+    one, other = info_nce(query, key, queue, 0.2, keep, "zero", itself)
+    plain = info_nce(query, key, queue, 0.2, itself=itself)
+    assert one.item() == pytest.approx(plain.item(), rel=1e-6)
+    assert other.item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["hcsc", "pcl"])
+@pytest.mark.parametrize("positives", [[], ["instance", "instance"], ["own"]])
+def test_positives_that_are_none_or_named_twice_or_unknown_are_refused(name, positives):
+    with pytest.raises(ConfigError, match="positives"):
+        make(name, positives=positives)
+
+
+def test_one_clustering_of_pcl_is_the_first_of_three():
+    assert len(make("pcl", clusterings=1).config.clusters) == 1
+    with pytest.raises(ConfigError, match="Nearest that works: 3"):
+        make("pcl", clusterings=4)
 
 
 def test_with_all_keys_counting_the_instance_term_is_mocos_loss():
