@@ -24,7 +24,9 @@ lint: .venv/ready
 	.venv/bin/mypy
 
 results: .venv/ready
-	$(RUN) run --suite quick
+	$(RUN) run --suite quick --methods 'hcsc@*'
+	.venv/bin/python -m sslbench.publish quick=quick-hcsc
+	$(RUN) run --suite quick --methods all
 	$(RUN) run --suite cifar10-mini --data "$(DATA)"
 	.venv/bin/python -m sslbench.publish quick cifar10-mini
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png

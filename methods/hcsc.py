@@ -126,6 +126,7 @@ class HCSC(Method):
         cluster = hierarchical_kmeans if hierarchical else independent_kmeans
         sizes = settled(config.clusters)
         levels = cluster(features, sizes, config.temperature, config.min_cluster_size)
+        pairs.check_candidates(levels, config.last_prototype)
         self.clusters.store(levels)
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:

@@ -97,7 +97,7 @@ class PCL(Method):
         scaling.check_sizes(sizes, data.images, config.last_prototype)
         if config.exclusion == "batch":
             scaling.check_batch_exclusion(sizes, data.batch_size, config.last_prototype)
-        others = max(sizes) - 1
+        others = max(sizes) - least + 1
         drawn = min(PAPER_NEGATIVES, others) if config.negatives == "auto" else config.negatives
         if drawn > others:
             raise ConfigError(
@@ -121,7 +121,9 @@ class PCL(Method):
             return
         features = context.embed(lambda images: unit(self.key_encoder(images)))
         sizes = settled(self.config.clusters)
-        self.clusters.store(independent_kmeans(features, sizes, self.config.temperature))
+        levels = independent_kmeans(features, sizes, self.config.temperature)
+        pairs.check_candidates(levels, self.config.last_prototype)
+        self.clusters.store(levels)
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         query_view, key_view = batch.views[:2]
@@ -165,7 +167,7 @@ class PCL(Method):
         if self.config.exclusion == "own":
             # Paper: the negatives of each query are drawn from all other prototypes. One draw
             # serves the batch: with one to spare, for the queries whose own prototype is in it.
-            count = len(level.prototypes)
+            count = len(level.prototypes) - (not self.config.last_prototype)
             columns = context.choice(count, min(limit + 1, count)).to(positive)
             counts = allowed[:, columns]
             own_drawn = (columns == positive[:, None]).any(1)

@@ -61,15 +61,31 @@ def variant_of(name: str, variant: str) -> Tree:
     return chosen
 
 
-def by_family() -> list[str]:
-    """All methods: the survey's families in its order, then others; within one by year and name."""
+def all_cards() -> tuple[dict[str, Card], dict[str, str]]:
+    """The cards of all methods, and the faults of those whose card cannot be read.
+
+    The survey's families in its order, then others; within one by year and name. One bad card, of
+    a third party's say, hides no other method.
+    """
+    cards: dict[str, Card] = {}
+    faults: dict[str, str] = {}
+    for name in METHODS.names():
+        try:
+            cards[name] = build_card(name)
+        except ConfigError as error:
+            faults[name] = str(error)
 
     def place(name: str) -> tuple[int, int, str]:
-        card = build_card(name)
-        family = FAMILIES.index(card.family) if card.family in FAMILIES else len(FAMILIES)
-        return family, card.year, name
+        family, year = cards[name].family, cards[name].year
+        return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), year, name
 
-    return sorted(METHODS.names(), key=place)
+    return {name: cards[name] for name in sorted(cards, key=place)}, faults
+
+
+def by_family() -> list[str]:
+    """The names of all methods in the order of ``all_cards``; those without a card last."""
+    cards, faults = all_cards()
+    return [*cards, *faults]
 
 
 def layout(name: str, variant: str = "") -> str:

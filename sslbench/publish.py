@@ -1,8 +1,9 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
-Used by ``make results``; also puts the tables into README.md, between their marks. ``run`` never
-reads what is written here. Per-image outcomes and weights
-stay behind, for they are large and can be made again by the command under each table.
+``quick=quick-hcsc`` publishes under another name, where a suite was run with several selections of
+methods. Used by ``make results``; also puts the tables into README.md, between their marks. ``run``
+never reads what is written here. Per-image outcomes and weights stay behind, for they are large and
+can be made again by the command under each table.
 """
 
 import shutil
@@ -16,8 +17,10 @@ LOCAL, PUBLISHED = Path("results/local"), Path("results")
 TABLE_ENDINGS = (".md", ".csv", ".tex", ".png", ".json")
 
 
-def publish(suite: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
-    """``results/SUITE``: tables, plan, and a folder of records per run.
+def publish(
+    suite: str, local: Path = LOCAL, published: Path = PUBLISHED, name: str = ""
+) -> list[Path]:
+    """``results/NAME``: tables, plan, and a folder of records per run. NAME: the suite, if empty.
 
     Raises StoreError if the suite has not been run, or a run of its plan is not there.
     """
@@ -25,7 +28,7 @@ def publish(suite: str, local: Path = LOCAL, published: Path = PUBLISHED) -> lis
     plan = store.plan(suite)
     if plan is None:
         raise StoreError(f"{local} holds no plan of suite {suite!r}: sslbench run --suite {suite}")
-    folder = published / suite
+    folder = published / (name or suite)
     if folder.exists():
         shutil.rmtree(folder)
     copied = []
@@ -44,14 +47,14 @@ def publish(suite: str, local: Path = LOCAL, published: Path = PUBLISHED) -> lis
     return copied
 
 
-def quote(suite: str, page: Path, published: Path = PUBLISHED) -> None:
-    """Puts the suite's Markdown tables between their marks in a page; nothing else is touched.
+def quote(name: str, page: Path, published: Path = PUBLISHED) -> None:
+    """Puts the Markdown tables of ``results/NAME`` between their marks in a page.
 
     A table called ``main`` of ``quick`` goes between ``<!-- quick/main -->`` and ``<!-- end -->``.
     """
     text = page.read_text(encoding="utf-8")
-    for table in sorted((published / suite).glob("*.md")):
-        mark = f"<!-- {suite}/{table.stem} -->\n"
+    for table in sorted((published / name).glob("*.md")):
+        mark = f"<!-- {name}/{table.stem} -->\n"
         head, found, rest = text.partition(mark)
         if found:
             _, end, tail = rest.partition("<!-- end -->")
@@ -67,8 +70,10 @@ def _copy(source: Path, target: Path) -> Path:
 
 if __name__ == "__main__":
     try:
-        for name in sys.argv[1:]:
-            print(f"{name}: {len(publish(name))} files in {PUBLISHED / name}")
+        for argument in sys.argv[1:]:
+            suite, _, name = argument.partition("=")
+            name = name or suite
+            print(f"{name}: {len(publish(suite, name=name))} files in {PUBLISHED / name}")
             quote(name, Path("README.md"))
     except SSLBenchError as error:
         sys.exit(f"sslbench: {error}")

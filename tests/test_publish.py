@@ -30,6 +30,9 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
         "s/records/moco-x/manifest.json",
         "s/records/moco-x/knn-d-1.json",
     }
+    publish("s", tmp_path / "local", tmp_path / "public", name="s-moco")
+    assert (tmp_path / "public" / "s-moco" / "main.md").read_text() == "a table"
+    assert (tmp_path / "public" / "s" / "main.md").exists()
 
 
 def test_a_suite_that_was_not_run_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ def check(
     ] = False,
 ) -> None:
     """Run the conformance checks over plugins; those of third parties too."""
+    import torch
     from rich.console import Console
 
     from sslbench.conformance import check_plugin, every_plugin
@@ -22,6 +23,7 @@ def check(
     wanted = every_plugin() if all_ else list(names or [])
     if not wanted:
         raise ConfigError("check what? Name methods or evaluations, or say --all")
+    torch.set_num_threads(1)  # trials are tiny: threads would wait for one another
     console = Console()
     failed = 0
     for name in wanted:

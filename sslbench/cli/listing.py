@@ -6,6 +6,12 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+
+    from sslbench.card import Card
+
+CARD_HEADINGS = ("pretext", "negatives", "memory", "momentum", "clusters", "views", "paper")
+UNBOUND = 10_000  # columns: wider than any table
 
 
 def list_(
@@ -44,21 +50,83 @@ def _table(console: "Console", title: str, columns: tuple[str, ...], rows: list[
 
 
 def _methods(console: "Console") -> None:
-    from sslbench.registry import METHODS
+    """By family: a table where the terminal has room for it, else some lines per method."""
+    from rich.text import Text
 
-    rows, variants = [], []
-    for name in METHODS.names():
-        defaults = METHODS.defaults(name)
-        card = defaults.get("card", {})
-        marks = ["yes" if card.get(key) else "" for key in ("momentum_encoder", "clustering")]
-        facts = [str(card.get(key, "")) for key in ("title", "year", "family", "negatives")]
-        rows.append([name, *facts, *marks, str(card.get("paper", ""))])
-        if defaults.get("variants"):
-            variants.append(f"  {name}: {' '.join(f'@{v}' for v in defaults['variants'])}")
-    columns = ("method", "title", "year", "family", "negatives", "momentum", "clusters", "paper")
-    _table(console, "Methods (--methods)", columns, rows)
+    from sslbench.card import all_cards
+    from sslbench.cli.cards import variants_of
+
+    cards, faults = all_cards()
+    unbound = console.options.update(width=UNBOUND)
+    titled, plain = _methods_table(cards, titles=True), _methods_table(cards, titles=False)
+    if console.measure(titled, options=unbound).maximum <= console.width:
+        console.print(titled)
+    elif console.measure(plain, options=unbound).minimum <= console.width:
+        console.print(plain)
+    else:
+        console.print(_methods_lines(cards))
+    for name, fault in faults.items():
+        console.print(f"  {name}: {fault}", style="red", highlight=False, markup=False)
+    console.print()
     console.print("Variants, as in --methods moco@v1 or 'hcsc@*'", style="bold")
-    console.print("\n".join(variants) + "\n", highlight=False, markup=False)
+    variants = {label: text for name in cards for label, text in variants_of(name).items()}
+    widest = max(map(len, variants), default=0)
+    for label, text in variants.items():
+        line = Text(f"   {label:{widest}}  {text}")
+        console.print(line, no_wrap=True, overflow="ellipsis")
+    console.print()
+
+
+def _methods_table(cards: dict[str, "Card"], titles: bool) -> "Table":
+    """A row per method, below its family."""
+    from rich.text import Text
+
+    from sslbench.card import layout
+
+    table = _grid("method", *(["title"] if titles else []), *CARD_HEADINGS)
+    for name, card in cards.items():
+        marks = ["yes" if mark else "" for mark in (card.momentum_encoder, card.clustering)]
+        words = [card.title] if titles else []
+        words += [card.pretext, card.negatives, card.memory, *marks, layout(name), card.paper]
+        _below_family(table, cards, name)
+        table.add_row(Text(f"  {name}"), *(Text(word) for word in words))
+    table.columns[-1].no_wrap = True
+    return table
+
+
+def _methods_lines(cards: dict[str, "Card"]) -> "Table":
+    """The same in two columns."""
+    from rich.text import Text
+
+    from sslbench.card import layout
+    from sslbench.cli.cards import made_of
+
+    table = _grid("", "")
+    table.show_header = False
+    for name, card in cards.items():
+        first = f"{card.paper}; views: {layout(name)}; {card.pretext}"
+        _below_family(table, cards, name)
+        table.add_row(Text(f"  {name}"), Text(f"{first}\n{made_of(card)}"))
+    return table
+
+
+def _grid(*headings: str) -> "Table":
+    from rich.table import Table
+
+    title = "Methods by family (--methods)"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=number == 0)
+    return table
+
+
+def _below_family(table: "Table", cards: dict[str, "Card"], name: str) -> None:
+    """The family's own row, before the first of its methods."""
+    from rich.text import Text
+
+    family = cards[name].family
+    if name == next(other for other, card in cards.items() if card.family == family):
+        table.add_row(Text(family, style="bold"))
 
 
 def _evaluations(console: "Console") -> None:

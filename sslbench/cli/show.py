@@ -1,4 +1,4 @@
-"""``sslbench show``: every resolved value of one row, with the layer it came from."""
+"""``sslbench show``: what a method is, and every resolved value with the layer it came from."""
 
 import json
 from typing import Annotated
@@ -16,10 +16,11 @@ def show(
     data: DataOption = None,
     device: Annotated[str, typer.Option("--device", help="Decides precision: auto.")] = "auto",
 ) -> None:
-    """Print what a method would run with in a suite, and who decided each value."""
+    """Print what a method is, what it would run with in a suite, and who decided each value."""
     from rich.console import Console
     from rich.table import Table
 
+    from sslbench.cli.cards import page
     from sslbench.cli.planning import planned
     from sslbench.config import flatten
     from sslbench.environment import pick_device
@@ -28,6 +29,9 @@ def show(
     console = Console()
     loaded, plan = planned(suite, method, "0", set_ or [], data_root(data), pick_device(device))
     row = plan[0]
+    if row.card:  # a baseline has none
+        console.print(page(row.label))
+        console.print()
     console.print(f"{row.label} in suite {loaded.name}: {row.title}", style="bold", highlight=False)
     table = Table("key", "value", "from", box=None, pad_edge=False)
     config = row.config

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from sslbench.nn.config import EncoderConfig
     from sslbench.nn.encoder import Encoder
     from sslbench.nn.heads import mlp
-    from sslbench.nn.losses import batch_info_nce, info_nce, nt_xent, proto_nce, unit
+    from sslbench.nn.losses import (
+        batch_info_nce,
+        info_nce,
+        negative_cosine,
+        nt_xent,
+        proto_nce,
+        unit,
+    )
     from sslbench.nn.memory import FeatureQueue, MemoryBank
     from sslbench.nn.momentum import MomentumCopy, cosine_momentum
+    from sslbench.nn.multicrop import embed_views
+    from sslbench.nn.nce import Normaliser, bank_info_nce, bank_logits, bank_nce
+    from sslbench.nn.sinkhorn import sinkhorn_knopp
 
 __all__ = [
     "Clusters",
@@ -31,16 +41,23 @@ __all__ = [
     "Level",
     "MemoryBank",
     "MomentumCopy",
+    "Normaliser",
+    "bank_info_nce",
+    "bank_logits",
+    "bank_nce",
     "batch_info_nce",
     "cosine_momentum",
+    "embed_views",
     "hierarchical_kmeans",
     "independent_kmeans",
     "info_nce",
     "kmeans",
     "mlp",
+    "negative_cosine",
     "nt_xent",
     "proto_nce",
     "shuffled",
+    "sinkhorn_knopp",
     "unit",
 ]
 
@@ -52,16 +69,23 @@ _HOMES = {
     "Level": "clustering",
     "MemoryBank": "memory",
     "MomentumCopy": "momentum",
+    "Normaliser": "nce",
+    "bank_info_nce": "nce",
+    "bank_logits": "nce",
+    "bank_nce": "nce",
     "batch_info_nce": "losses",
     "cosine_momentum": "momentum",
+    "embed_views": "multicrop",
     "hierarchical_kmeans": "clustering",
     "independent_kmeans": "clustering",
     "info_nce": "losses",
     "kmeans": "clustering",
     "mlp": "heads",
+    "negative_cosine": "losses",
     "nt_xent": "losses",
     "proto_nce": "losses",
     "shuffled": "batchnorm",
+    "sinkhorn_knopp": "sinkhorn",
     "unit": "losses",
 }
 

@@ -18,13 +18,16 @@ from sslbench.errors import ConfigError, Diverged
 from sslbench.nn.losses import unit
 
 _SMOOTHING = 10  # alpha of PCL's concentration: small clusters shall not look tight
+# Squared distance of unit rows up to which they are equal: the rounding of float32, and faiss
+# splits a cluster by moving its centroid by 1 / 1024 of its length.
+_EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
 class Partition:
     """What k-means found for n points."""
 
-    centroids: Tensor  # M x D, means, not normalised
+    centroids: Tensor  # M x D, means, not normalised; spherical: unit rows
     assignment: Tensor  # n, the nearest centroid
     distance: Tensor  # n, squared, to that centroid
 
@@ -47,11 +50,14 @@ def kmeans(
     iterations: int = 20,
     redo: int = 5,
     max_points: int = 1000,
+    spherical: bool = False,
 ) -> Partition:
     """k-means of n x D ``features`` under the L2 distance; the best of ``redo`` starts.
 
     At most ``max_points`` x ``clusters`` points, drawn by seed, train it; then all are assigned.
-    Raises ConfigError for fewer points than clusters, Diverged for features that are not finite.
+    ``spherical`` takes the rows at length 1 and keeps the centroids there, so that the nearest is
+    that of the largest cosine. Raises ConfigError for fewer points than clusters, Diverged for
+    features that are not finite or all equal.
     """
     count, dim = features.shape
     if not 1 <= clusters <= count:
@@ -60,15 +66,21 @@ def kmeans(
         )
     if not features.isfinite().all():
         raise Diverged("the features to cluster are not finite: training has diverged")
+    features = unit(features) if spherical else features
+    if count > 1 and features.var(0, correction=0).sum() <= _EQUAL:
+        raise Diverged(f"the {count} features to cluster are all equal: training has collapsed")
     points = _points(features)
     training = faiss.Clustering(dim, clusters)
     training.niter, training.nredo, training.seed = iterations, redo, seed
     training.max_points_per_centroid = max_points
     training.min_points_per_centroid = 1  # below it faiss only prints a warning
-    index = faiss.IndexFlatL2(dim)
+    training.spherical = spherical
+    index = faiss.IndexFlatIP(dim) if spherical else faiss.IndexFlatL2(dim)
     training.train(points, index)
     centroids = faiss.vector_to_array(training.centroids).reshape(clusters, dim)
     distance, assignment = index.search(points, 1)
+    if spherical:
+        distance = 2 - 2 * distance  # a cosine -> the squared distance of unit rows
     device = features.device
     return Partition(
         torch.from_numpy(centroids).to(device),
@@ -82,12 +94,13 @@ def concentration(partition: Partition, kept: Tensor, temperature: float) -> Ten
 
     Mean distance / ln(size + 10). Paper: no more than that; code: clusters of one point get the
     largest value, and all are clipped to the 10th to 90th percentile. Raises ConfigError where
-    every cluster has one point or equal points, so that there is nothing to scale.
+    every cluster has one point or equal points, so that there is nothing to scale, and where the
+    10th percentile is 0, by which a prototype cannot be divided.
     """
     clusters = len(partition.centroids)
     sizes = partition.assignment.bincount(minlength=clusters)
-    # Distances are squared float32: tiny negative ones are 0.
-    distance = partition.distance.double().clamp_min(0).sqrt()
+    squared = partition.distance.double()
+    distance = torch.where(squared > _EQUAL, squared, 0.0).sqrt()
     total = distance.new_zeros(clusters).index_add_(0, partition.assignment, distance)
     spread = total / sizes.clamp_min(1) / (sizes + _SMOOTHING).double().log()
     spread = torch.where(sizes > 1, spread, 0.0)
@@ -100,6 +113,12 @@ def concentration(partition: Partition, kept: Tensor, temperature: float) -> Ten
     spread = torch.where(sizes > 1, spread, largest)[kept]
     bounds = spread.new_tensor([0.1, 0.9])
     low, high = spread.quantile(bounds).unbind()
+    if not low > 0:
+        raise ConfigError(
+            f"{int((spread == 0).sum())} of {len(spread)} clusters hold nothing but equal points, "
+            "more than the tenth that clipping mends: their concentration is 0. Use fewer clusters "
+            "in params.clusters, or remove the copies from the training images"
+        )
     spread = spread.clamp(low, high)
     scaled = torch.ones(clusters, device=distance.device)
     scaled[kept] = (temperature * spread / spread.mean()).float()
@@ -145,8 +164,8 @@ def hierarchical_kmeans(
         if len(points) <= clusters:  # each would be a cluster of its own
             raise ConfigError(
                 f"params.min_cluster_size = {min_size} leaves {len(points)} of {len(below.kept)} "
-                f"clusters, not more than the next level's {clusters}. Lower it, or lower the upper "
-                "sizes in params.clusters"
+                f"clusters, not more than the next level's {clusters}. Lower it, or lower the "
+                "upper sizes in params.clusters"
             )
         partition = kmeans(points, clusters, seed=number)
         place = below.kept.cumsum(0) - 1  # of a kept cluster among the points

@@ -17,5 +17,5 @@ class EncoderConfig(Settings):
     input: Literal["rgb", "lab_split"] = "rgb"  # lab_split: two half-width towers, L and ab
     norm: Literal["batch", "group"] = "batch"
     bn_splits: int = Field(1, ge=1)  # the batch in so many chunks, each with its own statistics
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of rgb; lab_split has its own
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

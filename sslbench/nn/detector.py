@@ -237,12 +237,12 @@ class _Stage5(nn.Module):
 class _Padded(GeneralizedRCNNTransform):  # type: ignore[misc]
     """Images come in their final size, and the Encoder normalises: only padding is left to do.
 
-    The padding is the encoder's mean colour, which it turns into zero.
+    The padding is the colour that the encoder turns into zero.
     """
 
     def __init__(self, encoder: Encoder, divisor: int) -> None:
         super().__init__(min_size=1, max_size=1, image_mean=[], image_std=[])
-        self.colour, self.divisor = encoder.mean, divisor
+        self.colour, self.divisor = encoder.neutral, divisor
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None

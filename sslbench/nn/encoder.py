@@ -1,17 +1,24 @@
 """The encoder: a timm network, its normalisation of the input, its features.
 
 Everything upstream and downstream hands out RGB in [0, 1]; mean and standard deviation are buffers
-here, so they travel with the exported encoder and no evaluation can forget them.
+here, so they travel with the exported encoder and no evaluation can forget them. With ``input:
+lab_split`` the network is two of half the width, which see the lightness and the colours of Lab.
 """
 
 from typing import Any
 
 import timm
 import torch
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from sslbench.errors import ConfigError
 from sslbench.nn.config import EncoderConfig
+from sslbench.nn.lab import CENTRE, HALF_RANGE, lab_to_rgb, rgb_to_lab
+from sslbench.nn.towers import Towers
+
+RESNET_CHANNELS = (64, 128, 256, 512)  # of its stages, where the options name none
+GROUPS, LEAST_CHANNELS = 32, 8  # of a group norm at most, and of a group at least
 
 
 class Encoder(nn.Module):
@@ -28,22 +35,10 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        options: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config.options.items()
-        }
-        if config.norm == "group":
-            options["norm_layer"] = _group_norm
-        try:
-            self.network = timm.create_model(config.name, num_classes=0, **options)
-        except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-            raise ConfigError(
-                f"encoder {config.name!r} cannot be built by timm: {error}"
-            ) from error
-        if config.stem == "small":
-            _small_stem(self.network, config)
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1))
+        self.network = _towers(config) if self.is_split else _network(config, config.options)
+        mean, std = (CENTRE, HALF_RANGE) if self.is_split else (config.mean, config.std)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.dim: int = self.network.num_features
 
     def forward(self, images: Tensor) -> Tensor:
@@ -56,12 +51,34 @@ class Encoder(nn.Module):
             return torch.cat([self._features(chunk) for chunk in images.chunk(splits)])
         return self._features(images)
 
+    def towers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The halves of ``forward``, N x ``dim`` / 2 each: of L, and of a and b.
+
+        Raises ConfigError if the encoder is not split.
+        """
+        if not self.is_split:
+            raise ConfigError(
+                f"encoder.input = {self.config.input} has no towers: set encoder.input: lab_split"
+            )
+        lightness, colour = self(images).chunk(2, 1)
+        return lightness, colour
+
+    @property
+    def is_split(self) -> bool:
+        return self.config.input == "lab_split"
+
+    @property
+    def neutral(self) -> Tensor:
+        """1 x 3 x 1 x 1: the RGB colour that ``normalized`` turns into zeros."""
+        return lab_to_rgb(self.mean) if self.is_split else self.mean
+
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.network(self.normalized(images))
         return features
 
     def normalized(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
+        seen = rgb_to_lab(images) if self.is_split else images
+        return (seen - self.mean) / self.std
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """The last map at every stride, finest first: N x C_i x H_i x W_i each."""
@@ -70,10 +87,49 @@ class Encoder(nn.Module):
         return list(by_size.values())
 
 
+def _network(config: EncoderConfig, given: dict[str, Any]) -> Any:
+    """timm's network of that name, with ``given`` as its options."""
+    options: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in given.items()
+    }
+    if config.norm == "group":
+        options["norm_layer"] = _group_norm
+    try:
+        network = timm.create_model(config.name, num_classes=0, **options)
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"encoder {config.name!r} cannot be built by timm: {error}") from error
+    if config.stem == "small":
+        _small_stem(network, config)
+    return network
+
+
+def _towers(config: EncoderConfig) -> Towers:
+    """A network for L and one for a and b, with half of the channels of every stage.
+
+    The stem keeps its channels, as in the released code of CMC.
+    """
+    channels = config.options.get("channels", RESNET_CHANNELS)
+    if any(width % 2 for width in channels):
+        raise ConfigError(
+            f"encoder.options.channels = {list(channels)}: lab_split gives each tower half of "
+            f"them. Nearest that works: {[width + width % 2 for width in channels]}"
+        )
+    halved = {**config.options, "channels": [width // 2 for width in channels]}
+    needed = "encoder.input: lab_split halves a ResNet's channels: use resnet18 or resnet50"
+    try:
+        lightness, colour = (_network(config, {**halved, "in_chans": seen}) for seen in (1, 2))
+    except ConfigError as error:
+        raise ConfigError(f"{error}. {needed}") from error
+    if not isinstance(lightness, ResNet):  # of another, channels mean something else
+        raise ConfigError(f"encoder {config.name!r} is a {type(lightness).__name__}. {needed}")
+    return Towers(lightness, colour)
+
+
 def _group_norm(channels: int, **options: Any) -> nn.Module:
+    """At least 8 channels in a group: one of a 1x1 map's by itself would always become zero."""
     del options  # timm hands on batch norm's own settings
-    groups = 32 if channels % 32 == 0 else min(channels, 8)
-    return nn.GroupNorm(groups, channels)
+    most = min(GROUPS, max(1, channels // LEAST_CHANNELS))
+    return nn.GroupNorm(max(g for g in range(1, most + 1) if channels % g == 0), channels)
 
 
 def _small_stem(network: nn.Module, config: EncoderConfig) -> None:
@@ -84,7 +140,7 @@ def _small_stem(network: nn.Module, config: EncoderConfig) -> None:
             f"encoder.stem: 'small' needs a ResNet with conv1 and maxpool, which "
             f"{config.name!r} has not. Use stem: imagenet"
         )
-    stem = nn.Conv2d(3, first.out_channels, 3, config.stem_stride, 1, bias=False)
+    stem = nn.Conv2d(first.in_channels, first.out_channels, 3, config.stem_stride, 1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     network.conv1 = stem
     network.maxpool = nn.Identity()

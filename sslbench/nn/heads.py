@@ -1,10 +1,14 @@
 """Heads: what sits on the encoder during pre-training only."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
 from sslbench.errors import ConfigError
+
+_RELU = partial(nn.ReLU, inplace=True)
 
 
 def mlp(
@@ -13,13 +17,14 @@ def mlp(
     last_norm: bool = False,
     last_affine: bool = True,
     last_bias: bool = True,
+    activation: Callable[[], nn.Module] = _RELU,
 ) -> nn.Sequential:
     """Linear layers from ``widths[0]`` to ``widths[-1]`` with ReLU between: N x first -> N x last.
 
-    ``batch_norm`` puts a batch norm before every ReLU, ``last_norm`` one behind the last layer (of
-    no scale and shift of its own without ``last_affine``); a layer that a batch norm follows has no
-    bias, and the last has none without ``last_bias``. Two widths are a single linear layer. Raises
-    ConfigError for fewer.
+    ``activation`` makes what stands in place of ReLU. ``batch_norm`` puts a batch norm before each
+    of them, ``last_norm`` one behind the last layer (of no scale and shift of its own without
+    ``last_affine``); a layer that a batch norm follows has no bias, and the last has none without
+    ``last_bias``. Two widths are a single linear layer. Raises ConfigError for fewer.
     """
     if len(widths) < 2 or min(widths) < 1:
         raise ConfigError(f"a head needs two or more positive widths, given {list(widths)}")
@@ -32,5 +37,5 @@ def mlp(
         if normed:
             layers.append(nn.BatchNorm1d(outputs, affine=last_affine or not is_last))
         if not is_last:
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(activation())
     return nn.Sequential(*layers)

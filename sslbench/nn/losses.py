@@ -34,12 +34,15 @@ def info_nce(
 
     query, key: N x D; negatives: K x D; all unit rows. ``keep``: N x K, False where a negative is
     rejected; with L x N x K the result is L losses. ``itself``: N, the row of ``negatives`` that is
-    the key and therefore no negative. Raises ConfigError if there is no negative.
+    the key and therefore no negative. A query all of whose negatives are removed costs nothing and
+    has no gradient. Raises ConfigError if there is no negative at all.
     """
     _positive_temperature(temperature)
-    if not len(negatives):
+    least = 1 if itself is None else 2  # one of them is the key
+    if len(negatives) < least:
         raise ConfigError(
-            "info_nce without negatives is always 0: give a queue of at least one key"
+            f"info_nce without negatives is always 0: given a queue of {len(negatives)}, expected "
+            f"one of at least {least}"
         )
     with torch.autocast(query.device.type, enabled=False):
         query, key, negatives = _full(query) / temperature, _full(key), _full(negatives)
@@ -167,7 +170,15 @@ def proto_nce(
     query: N x D; prototypes: M x D; concentration: M; positive: N, the prototype of each query.
     ``columns``: K prototypes that are compared, in place of all M. ``candidates``: K or N x K,
     False where a prototype is no negative of a query; ``keep``: N x K, False where one is rejected.
+    A query without a candidate, or all of whose candidates are removed, costs nothing and has no
+    gradient. That there are candidates ``pairs.check_candidates`` sees to, once per clustering, for
+    here it would cost a synchronisation per step. Raises ConfigError if nothing is compared.
     """
+    compared = len(prototypes) if columns is None else len(columns)
+    if not compared:
+        raise ConfigError(
+            "proto_nce with no prototype to compare with is always 0: use at least two clusters"
+        )
     with torch.autocast(query.device.type, enabled=False):
         query, prototypes = _full(query), _full(prototypes)
         scaled = prototypes / concentration[:, None]  # M x D

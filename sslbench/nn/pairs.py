@@ -3,7 +3,8 @@
 The selectors are those of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding",
 arXiv:2202.00455, section 3.3. A selector is a pure function of tensors and of ``draw``, which gives
 uniforms in [0, 1) (``context.rand``); it returns a mask of what is kept, or None for everything.
-``nearest`` is the positive of Dwibedi et al., "With a Little Help from My Friends", arXiv:2104.14548.
+``nearest`` finds the positives of Dwibedi et al., "With a Little Help from My Friends",
+arXiv:2104.14548, section 3.2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -78,10 +79,8 @@ def candidates(
     ``last_prototype=False`` leaves out the last cluster that has images, and what follows it.
     Raises ConfigError if exclusion over the batch leaves no candidate.
     """
-    allowed = level.kept
+    allowed = _eligible(level, last_prototype)
     ids = torch.arange(len(allowed), device=allowed.device)
-    if not last_prototype:
-        allowed = allowed & (ids < level.assignment.max())
     if exclusion == "own":
         return allowed & (ids != cluster[:, None])
     allowed = allowed.index_fill(0, cluster, False)
@@ -92,6 +91,29 @@ def candidates(
             "more clusters or a smaller batch"
         )
     return allowed
+
+
+def check_candidates(levels: Sequence[Level], last_prototype: bool = True) -> None:
+    """Raises ConfigError if a query may find no candidate at a level, whatever its own prototype.
+
+    Its loss would be a silent 0. Called once per clustering, for it reads from the device.
+    """
+    for number, level in enumerate(levels):
+        left = int(_eligible(level, last_prototype).sum())
+        if left < 2:  # a query's own and one other
+            raise ConfigError(
+                f"level {number} of the clusters has {left} of {len(level.kept)} prototypes that "
+                "can be negatives; at least 2 are needed. Lower params.min_cluster_size, raise "
+                "params.clusters, or set params.last_prototype = true"
+            )
+
+
+def _eligible(level: Level, last_prototype: bool) -> Tensor:
+    """Which prototypes may be negatives of any query: M."""
+    if last_prototype:
+        return level.kept
+    ids = torch.arange(len(level.kept), device=level.kept.device)
+    return level.kept & (ids < level.assignment.max())
 
 
 @torch.no_grad()
@@ -106,5 +128,5 @@ def nearest(query: Tensor, candidates: Tensor) -> Tensor:
     query, candidates = unit(query), unit(candidates)
     with torch.autocast(query.device.type, enabled=False):
         # Whole, the similarities of a batch of 4,096 to the paper's queue would take 1.5 GiB.
-        blocks = query.split(max(1, _SIMILARITIES // len(candidates)))
+        blocks = torch.split(query, max(1, _SIMILARITIES // len(candidates)))
         return torch.cat([(block @ candidates.T).argmax(1) for block in blocks])

@@ -47,6 +47,18 @@ def bank_negatives(given: int | str, paper: int, images: int) -> int:
     return int(given)
 
 
+def normaliser_momentum(given: float | str, images: int, batch_size: int) -> float:
+    """1, so a constant Z as in the authors' code, where a batch is at most a thousandth of the bank.
+
+    0.9 where it is more. There the rows of a few batches, alike as they are early on, soon fill a
+    good part of the bank; against a constant Z each of them is then a wrong positive, and what
+    drives the embeddings away from all of them at once does not settle at any rate that learns.
+    """
+    if given == "auto":
+        return 1.0 if 1000 * batch_size <= images else 0.9
+    return float(given)
+
+
 def key_momentum(given: float | str, paper: float, steps: int) -> float:
     """The paper's momentum from 100,000 steps on, 0.99 below.
 
@@ -70,6 +82,82 @@ def warmup_epochs(given: int | str, epochs: int) -> int:
             f"params.warmup_epochs = {given} of {epochs} epochs leaves none with clustering. "
             f"The largest that works is {epochs - 1}; the rule (a tenth) gives {rule}"
         )
+    return int(given)
+
+
+def prototype_count(given: int | str, paper: int, images: int, batch_size: int) -> int:
+    """As ``hierarchy_sizes`` for one level, but never more than the paper has.
+
+    Raises ConfigError for a single prototype, which tells nothing apart, or more than images.
+    """
+    rule = min(paper, *hierarchy_sizes((paper,), images, batch_size))
+    if given == "auto":
+        return rule
+    if not 2 <= int(given) <= images:
+        raise ConfigError(
+            f"params.prototypes = {given}: expected 2 to {images}, the number of training images. "
+            f"Nearest: {min(max(int(given), 2), images)}; the rule (the paper's {paper}, in "
+            f"proportion to the images) gives {rule}"
+        )
+    return int(given)
+
+
+def assignment_queue(given: int | str, samples: int, images: int, batch_size: int) -> int:
+    """What a batch lacks of so many samples to be assigned together; 0 where it lacks nothing.
+
+    A multiple of the batch and at most half the images: 3,840 at a batch of 256 where ``samples``
+    are 4,096. Raises ConfigError if a given size exceeds the images.
+    """
+    rule = max(0, min(samples - batch_size, images // 2)) // batch_size * batch_size
+    if given == "auto":
+        return rule
+    if int(given) > images:
+        raise ConfigError(
+            f"params.queue_size = {given} is more than the {images} training images, so it would "
+            f"hold some of them twice. The rule (a multiple of the batch up to half the images) "
+            f"gives {rule}; 0 is no queue"
+        )
+    return int(given)
+
+
+def queue_epoch(given: int | str, epochs: int) -> int:
+    """The epoch from which a queue is used: as 15 of 200; never past the last.
+
+    Raises ConfigError if a given value leaves no epoch with the queue.
+    """
+    rule = max(0, min(epochs - 1, (15 * epochs + 199) // 200))
+    if given == "auto":
+        return rule
+    if epochs and int(given) >= epochs:
+        raise ConfigError(
+            f"params.queue_from = {given} of {epochs} epochs leaves none with the queue. The "
+            f"largest that works is {epochs - 1}; the rule (as 15 of 200) gives {rule}; "
+            "queue_size: 0 is no queue"
+        )
+    return int(given)
+
+
+def frozen_steps(given: int | str, steps_per_epoch: int, steps: int) -> int:
+    """One epoch, but at most a hundredth of the run, as one epoch is of the shortest published.
+
+    Raises ConfigError if a given value leaves no step in which all is learnt.
+    """
+    rule = min(steps_per_epoch, steps // 100)
+    if given == "auto":
+        return rule
+    if steps and int(given) >= steps:
+        raise ConfigError(
+            f"params.frozen_steps = {given} of {steps} steps leaves none in which the last layer "
+            f"learns. The largest that works is {steps - 1}; the rule (an epoch, at most a "
+            f"hundredth of the run) gives {rule}"
+        )
+    return int(given)
+
+
+def output_count(given: int | str, paper: int, images: int, least: int) -> int:
+    """The paper's outputs in proportion to the images; never fewer than ``least``, nor more."""
+    if given == "auto":
+        return max(least, min(paper, round(paper * images / IMAGENET)))
     return int(given)
 
 

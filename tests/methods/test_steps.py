@@ -89,10 +89,8 @@ def test_terms_before_and_after_the_warm_up(name, before, after):
         assert all(term.isfinite() for term in found.values())
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", ["simclr", "moco", "pcl", "hcsc"])
 def test_every_variants_params_resolve_and_give_a_finite_step(name):
-    if name not in ("simclr", "moco", "pcl", "hcsc"):
-        pytest.skip("another method's own tests")
     for variant in METHODS.defaults(name)["variants"].values():
         params = dict(variant.get("params", {}))
         if params.get("exclusion") == "batch":  # 16 images would occupy the rule's few clusters
@@ -255,6 +253,17 @@ def test_every_query_of_pcl_has_the_same_number_of_negatives(drawn):
         columns, counts = method._negatives(level, positive, context)
         assert counts.sum(1).tolist() == [drawn] * 16
         assert not (counts & (columns == positive[:, None])).any()
+
+
+def test_a_prototype_that_is_never_drawn_costs_no_query_a_negative():
+    method = make("pcl", clusters=[10, 20], negatives=4, last_prototype=False)
+    context = SeededContext(method)
+    method.on_epoch_start(context)
+    for level in method.clusters.levels():
+        positive = level.assignment[batch().index]
+        columns, counts = method._negatives(level, positive, context)
+        assert counts.sum(1).tolist() == [4] * 16
+        assert len(level.prototypes) - 1 not in columns.tolist()
 
 
 def test_artifacts_are_the_prototypes_and_their_parents():

@@ -63,6 +63,57 @@ def test_clusters_of_one_point_each_have_no_concentration():
         independent_kmeans(torch.eye(4), [4], 0.2)
 
 
+@pytest.mark.parametrize("clustering", [hierarchical_kmeans, independent_kmeans])
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_features_that_are_all_equal_are_a_collapse_and_no_clusters(clustering, noise):
+    moved = noise * torch.randn(200, 16, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(Diverged, match=r"200 features to cluster are all equal.*collapsed"):
+        clustering(unit(torch.ones(1, 16) + moved), [10, 5], 0.2)
+
+
+@pytest.mark.parametrize("clusters", [8, 10, 30])
+def test_copies_that_fill_every_cluster_are_refused_though_faiss_splits_them(clusters):
+    copies = unit(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(ConfigError, match=f"{clusters} clusters of 200 points have no spread"):
+        independent_kmeans(copies.repeat_interleave(25, 0), [clusters], 0.2)
+
+
+def test_more_than_a_tenth_of_clusters_of_copies_have_concentration_0_and_are_refused():
+    loose = blobs(torch.eye(16)[:6], 20, spread=0.1)
+    copies = torch.eye(16)[6:10].repeat_interleave(20, 0)
+    with pytest.raises(ConfigError, match="4 of 10 clusters hold nothing but equal points"):
+        independent_kmeans(torch.cat([loose, copies]), [10], 0.2)
+
+
+def test_a_few_clusters_of_copies_get_the_concentration_of_the_tenth_percentile():
+    loose = blobs(torch.eye(32)[:24], 20, spread=0.1)
+    copies = torch.eye(32)[24:25].repeat_interleave(20, 0)
+    (level,) = independent_kmeans(torch.cat([loose, copies]), [25], 0.2)
+    found = level.concentration[level.assignment[-1]]
+    assert found == level.concentration.min()
+    assert found > 0.1
+    assert level.concentration.mean() == pytest.approx(0.2, rel=1e-5)
+
+
+def test_an_upper_level_of_one_prototype_per_cluster_is_refused():
+    with pytest.raises(ConfigError, match="not more than the next level's 6"):
+        hierarchical_kmeans(families()[0], [6, 6], 0.2)
+
+
+def test_one_cluster_of_two_points_among_single_ones_is_enough_for_a_concentration():
+    near = unit(torch.tensor([[1.0, 0.2, 0.0, 0.0]]))
+    (level,) = independent_kmeans(torch.cat([torch.eye(4), near]), [4], 0.2)
+    torch.testing.assert_close(level.concentration, torch.full((4,), 0.2))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_feature_that_is_not_finite_is_enough_to_stop(value):
+    features, _, _ = families()
+    features[3, 2] = value
+    with pytest.raises(Diverged, match="not finite"):
+        hierarchical_kmeans(features, [6, 2], 0.2)
+
+
 def families():
     """Two families of three kinds of 12 images, and each image's kind and family."""
     centres = torch.zeros(6, 8)
@@ -128,3 +179,30 @@ def test_clusters_keep_their_shapes_and_come_back_from_a_checkpoint():
         for name in ("assignment", "prototypes", "concentration", "kept", "parents"):
             assert torch.equal(getattr(stored, name), getattr(level, name))
     assert set(other.artifacts()) == {"prototypes_0", "prototypes_1", "parents_0", "parents_1"}
+
+
+def test_spherical_kmeans_goes_by_cosine_and_keeps_its_centroids_at_length_1():
+    points = blobs(torch.eye(5), 20, spread=0.5)
+    length = 1 + 9 * torch.rand(100, 1, generator=torch.Generator().manual_seed(1))
+    one, other = (kmeans(p, 7, seed=3, redo=1, spherical=True) for p in (points, length * points))
+    assert torch.equal(one.assignment, other.assignment)  # a point's length does not count
+    torch.testing.assert_close(one.centroids.norm(dim=1), torch.ones(7))
+    cosine = points @ one.centroids.T
+    assert torch.equal(cosine.argmax(1), one.assignment)
+    torch.testing.assert_close(one.distance, 2 - 2 * cosine.amax(1), atol=1e-5, rtol=0)
+    squared = (points - one.centroids[one.assignment]).square().sum(1)
+    torch.testing.assert_close(one.distance, squared, atol=1e-5, rtol=0)
+
+
+def test_spherical_centroids_are_the_means_of_their_points_at_length_1():
+    points = blobs(torch.eye(6), 9)
+    found = kmeans(points, 6, seed=0, iterations=10, redo=5, spherical=True)
+    assert same_groups(found.assignment, torch.arange(6).repeat_interleave(9))
+    for cluster, centroid in enumerate(found.centroids):
+        mean = points[found.assignment == cluster].mean(0)
+        torch.testing.assert_close(centroid, mean / mean.norm(), atol=1e-5, rtol=0)
+
+
+def test_spherical_kmeans_refuses_points_of_one_direction():
+    with pytest.raises(Diverged, match="all equal"):
+        kmeans(torch.arange(1.0, 9)[:, None] * torch.ones(8, 3), 2, seed=0, spherical=True)

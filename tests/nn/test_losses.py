@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sslbench.errors import ConfigError
-from sslbench.nn import info_nce, nt_xent, proto_nce, unit
+from sslbench.nn import info_nce, negative_cosine, nt_xent, proto_nce, unit
 
 T = 0.3
 
@@ -161,3 +161,38 @@ def test_losses_take_bfloat16_under_autocast_and_answer_in_float32():
 def test_unit_rows_have_length_one_and_a_zero_row_stays_zero():
     made = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     torch.testing.assert_close(made, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+
+
+def test_negative_cosine_equals_a_loop_and_is_half_the_squared_distance_less_one():
+    prediction, target = 3 * rows(5), 0.2 * rows(5, seed=1)  # of any length
+    total = 0.0
+    for one, other in zip(prediction, target, strict=True):
+        total -= dot(one, other) / math.sqrt(dot(one, one) * dot(other, other))
+    ours = negative_cosine(prediction, target)
+    assert ours.dtype == torch.float64
+    assert float(ours) == pytest.approx(total / 5, abs=1e-12)
+    distance = (unit(prediction) - unit(target)).square().sum(1).mean()
+    assert float(ours) == pytest.approx(float(distance) / 2 - 1, abs=1e-12)
+
+
+def test_negative_cosine_has_a_gradient_by_the_prediction_only():
+    prediction, target = rows(4).requires_grad_(), rows(4, seed=1).requires_grad_()
+    negative_cosine(prediction, target).backward()
+    assert target.grad is None
+    target.requires_grad_(False)
+    assert torch.autograd.gradcheck(lambda p: negative_cosine(p, target), (prediction,))
+
+
+def test_negative_cosine_lies_between_minus_one_and_one_takes_bfloat16_and_refuses_nothing():
+    same = rows(4)
+    assert float(negative_cosine(same, same)) == pytest.approx(-1)
+    assert float(negative_cosine(same, -same)) == pytest.approx(1)
+    one, other = (rows(8, seed=s).bfloat16() for s in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = negative_cosine(one, other)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(
+        float(negative_cosine(one.double(), other.double())), abs=1e-6
+    )
+    with pytest.raises(ConfigError, match="no predictions"):
+        negative_cosine(same[:0], same[:0])

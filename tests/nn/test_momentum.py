@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from sslbench.errors import ConfigError
-from sslbench.nn import MomentumCopy, mlp, shuffled
+from sslbench.nn import MomentumCopy, cosine_momentum, mlp, shuffled
 
 
 def test_a_momentum_copy_starts_equal_and_follows_by_the_formula():
@@ -63,3 +63,14 @@ def test_a_head_has_a_bias_only_where_no_norm_follows():
     assert [type(m).__name__ for m in mlp(8, 4, last_norm=True)] == ["Linear", "BatchNorm1d"]
     with pytest.raises(ConfigError, match="two or more"):
         mlp(8)
+
+
+def test_the_momentum_rises_from_its_base_to_one_along_half_a_cosine():
+    assert cosine_momentum(0.99, 0) == pytest.approx(0.99)
+    assert cosine_momentum(0.99, 0.5) == pytest.approx(0.995)
+    assert cosine_momentum(0.99, 1) == pytest.approx(1)
+    assert cosine_momentum(0.8, 1 / 3) == pytest.approx(1 - 0.2 * 0.75)
+    rising = [cosine_momentum(0.9, step / 50) for step in range(51)]
+    assert rising == sorted(rising)
+    assert all(0.9 - 1e-12 <= momentum <= 1 for momentum in rising)
+    assert cosine_momentum(1.0, 0.3) == 1

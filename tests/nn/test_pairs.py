@@ -109,3 +109,58 @@ def test_a_batch_that_occupies_all_clusters_is_an_error_and_no_loss_of_zero():
     top = LEVELS[2]
     with pytest.raises(ConfigError, match="leaves no negative prototype"):
         pairs.candidates(top, torch.arange(5), exclusion="batch")
+
+
+def test_the_nearest_row_equals_a_double_loop_whatever_the_lengths():
+    query = torch.randn(12, 16, generator=GENERATOR, dtype=torch.float64)
+    lengths = torch.rand(40, 1, generator=GENERATOR, dtype=torch.float64) + 0.1
+    rows = QUEUE.double() * lengths
+    found = pairs.nearest(query, rows)
+    assert found.shape == (12,)
+    for row, number in zip(query, found.tolist(), strict=True):
+        cosines = [float(row @ other / other.norm()) for other in rows]
+        assert number == cosines.index(max(cosines))
+
+
+def test_the_nearest_rows_do_not_depend_on_the_size_of_a_block(monkeypatch):
+    query = torch.randn(12, 16, generator=GENERATOR)
+    whole = pairs.nearest(query, QUEUE)
+    for similarities in (1, 40, 200):  # a query at a time, the same, five at a time
+        monkeypatch.setattr(pairs, "_SIMILARITIES", similarities)
+        assert torch.equal(pairs.nearest(query, QUEUE), whole)
+
+
+def test_a_row_is_its_own_nearest_also_in_bfloat16_and_one_of_equal_rows_is_found():
+    with torch.autocast("cpu", torch.bfloat16):
+        found = pairs.nearest(3 * QUEUE.bfloat16(), QUEUE)
+    assert found.tolist() == list(range(40))
+    twice = QUEUE.repeat(2, 1)
+    assert (pairs.nearest(QUEUE, twice) % 40).tolist() == list(range(40))
+    assert pairs.nearest(QUEUE, QUEUE[:1]).tolist() == [0] * 40
+
+
+def test_the_nearest_of_none_is_refused():
+    with pytest.raises(ConfigError, match="no candidates"):
+        pairs.nearest(QUEUE, QUEUE[:0])
+
+
+def test_levels_of_two_prototypes_or_more_leave_every_query_a_candidate():
+    pairs.check_candidates(LEVELS)
+    pairs.check_candidates(LEVELS, last_prototype=False)
+    for level in LEVELS:
+        for last_prototype in (True, False):
+            everyone = torch.arange(len(level.kept))
+            allowed = pairs.candidates(level, everyone, last_prototype=last_prototype)
+            assert allowed.any(1).all()
+
+
+def test_levels_that_may_leave_a_query_no_candidate_are_refused():
+    level = LEVELS[2]
+    one = replace(level, kept=torch.arange(5) == 3, assignment=torch.full((300,), 3))
+    with pytest.raises(ConfigError, match="level 1 of the clusters has 1 of 5 prototypes"):
+        pairs.check_candidates([LEVELS[1], one])
+    two = replace(level, kept=torch.arange(5) < 2, assignment=level.assignment % 2)
+    pairs.check_candidates([two])
+    with pytest.raises(ConfigError, match=r"has 1 of 5 .*last_prototype = true"):
+        pairs.check_candidates([two], last_prototype=False)
+    assert not pairs.candidates(two, torch.zeros(8).long(), last_prototype=False).any()
