@@ -44,6 +44,7 @@ class CMCConfig(Settings):
     negatives: Annotated[int, Field(ge=1)] | Auto = "auto"  # per image; batch: all others of it
     bank_momentum: float = Field(0.5, ge=0, lt=1)  # of an image's rows in the banks
     temperature: float = Field(0.07, gt=0)
+    normaliser: scaling.Estimate | Auto = "auto"  # which batch gives NCE's constants Z
 
 
 @register_method("cmc")
@@ -61,13 +62,18 @@ class CMC(Method):
         if config.contrast == "memory bank":
             self.lightness_bank = MemoryBank(data.images, config.dim)
             self.colour_bank = MemoryBank(data.images, config.dim)
-            self.lightness_normaliser, self.colour_normaliser = Normaliser(), Normaliser()
+            frozen = settled(config.normaliser) == "first"
+            self.lightness_normaliser, self.colour_normaliser = (
+                Normaliser(frozen),
+                Normaliser(frozen),
+            )
 
     @classmethod
     def scaled(cls, config: CMCConfig, data: DataInfo) -> CMCConfig:
+        normaliser = scaling.normaliser(config.normaliser, data.images, data.batch_size)
         if config.contrast == "memory bank":
             negatives = scaling.bank_negatives(config.negatives, 16_384, data.images)
-            return config.model_copy(update={"negatives": negatives})
+            return config.model_copy(update={"negatives": negatives, "normaliser": normaliser})
         others = data.batch_size - 1
         if others < 1:
             raise ConfigError(
@@ -76,10 +82,10 @@ class CMC(Method):
             )
         if config.negatives not in ("auto", others):
             raise ConfigError(
-                f"params.negatives = {config.negatives}: contrast: batch compares an image with all "
-                f"{others} others of its batch. Leave it at auto, or take contrast: memory bank"
+                f"params.negatives = {config.negatives}: contrast: batch compares an image with "
+                f"all {others} others of its batch. Leave it at auto, or take contrast: memory bank"
             )
-        return config.model_copy(update={"negatives": others})
+        return config.model_copy(update={"negatives": others, "normaliser": normaliser})
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         of_lightness, of_colour = self.encoder.towers(batch.views[0])  # N x dim / 2 each

@@ -46,9 +46,7 @@ class InstDiscConfig(Settings):
     negatives: Annotated[int, Field(ge=1)] | Auto = "auto"  # per image; softmax: all others
     bank_momentum: float = Field(0.5, ge=0, lt=1)  # of an image's row in the bank
     temperature: float = Field(0.07, gt=0)
-    normaliser_momentum: Annotated[float, Field(ge=0, le=1)] | Auto = (
-        "auto"  # of NCE's Z; 1 as the authors: the first batch's
-    )
+    normaliser: scaling.Estimate | Auto = "auto"  # the batch that NCE's Z is estimated from
 
 
 @register_method("instdisc")
@@ -63,7 +61,7 @@ class InstDisc(Method):
         super().__init__(encoder, config, data)
         self.head = mlp(encoder.dim, config.dim)
         self.bank = MemoryBank(data.images, config.dim)
-        self.normaliser = Normaliser(settled(config.normaliser_momentum))
+        self.normaliser = Normaliser(frozen=settled(config.normaliser) == "first")
 
     @classmethod
     def scaled(cls, config: InstDiscConfig, data: DataInfo) -> InstDiscConfig:
@@ -76,10 +74,8 @@ class InstDisc(Method):
                 )
         else:
             negatives = scaling.bank_negatives(config.negatives, 4096, data.images)
-        momentum = scaling.normaliser_momentum(
-            config.normaliser_momentum, data.images, data.batch_size
-        )
-        return config.model_copy(update={"negatives": negatives, "normaliser_momentum": momentum})
+        normaliser = scaling.normaliser(config.normaliser, data.images, data.batch_size)
+        return config.model_copy(update={"negatives": negatives, "normaliser": normaliser})
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         embedding = unit(self.head(self.encoder(batch.views[0])))  # N x D

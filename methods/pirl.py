@@ -51,9 +51,7 @@ class PIRLConfig(Settings):
     weight: float = Field(0.5, ge=0, le=1)  # of the transformed image's branch, the paper's lambda
     bank_momentum: float = Field(0.5, ge=0, lt=1)  # of an image's row in the bank
     temperature: float = Field(0.07, gt=0)
-    normaliser_momentum: Annotated[float, Field(ge=0, le=1)] | Auto = (
-        "auto"  # of NCE's Z; 1 as the authors: the first batch's
-    )
+    normaliser: scaling.Estimate | Auto = "auto"  # the batch that NCE's Z is estimated from
 
 
 @register_method("pirl")
@@ -71,19 +69,19 @@ class PIRL(Method):
             self.patch_head = mlp(encoder.dim, config.dim)
             self.jigsaw_head = mlp(config.grid**2 * config.dim, config.dim)
         self.bank = MemoryBank(data.images, config.dim)
-        self.normaliser = Normaliser(settled(config.normaliser_momentum))
+        self.normaliser = Normaliser(frozen=settled(config.normaliser) == "first")
 
     @classmethod
     def needs_of(cls, config: PIRLConfig) -> Needs:
-        return cls.needs if config.transform == "jigsaw" else Needs(views=2)
+        if config.transform == "view":
+            return Needs(views=2)
+        return Needs(views=1, patches="jigsaw", grid=config.grid)
 
     @classmethod
     def scaled(cls, config: PIRLConfig, data: DataInfo) -> PIRLConfig:
         negatives = scaling.bank_negatives(config.negatives, 32_000, data.images)
-        momentum = scaling.normaliser_momentum(
-            config.normaliser_momentum, data.images, data.batch_size
-        )
-        return config.model_copy(update={"negatives": negatives, "normaliser_momentum": momentum})
+        normaliser = scaling.normaliser(config.normaliser, data.images, data.batch_size)
+        return config.model_copy(update={"negatives": negatives, "normaliser": normaliser})
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         config, index = self.config, batch.index

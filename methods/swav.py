@@ -29,7 +29,7 @@ from sslbench.api import (
 from sslbench.nn import Encoder, FeatureQueue, embed_views, mlp, scaling, sinkhorn_knopp, unit
 
 PAPER_PROTOTYPES = 3000
-PAPER_SAMPLES = 4096  # that are assigned together: the batch, or a batch and a queue
+PAPER_SAMPLES = 4096  # assigned together to so many: a batch, or a batch and a queue
 ASSIGNING = 2  # the first two full-size views; the others only predict
 
 
@@ -67,13 +67,15 @@ class SwAV(Method):
     @classmethod
     def scaled(cls, config: SwAVConfig, data: DataInfo) -> SwAVConfig:
         images, batch_size = data.images, data.batch_size
+        prototypes = scaling.prototype_count(
+            config.prototypes, PAPER_PROTOTYPES, images, batch_size
+        )
+        samples = round(PAPER_SAMPLES * prototypes / PAPER_PROTOTYPES)
         return config.model_copy(
             update={
-                "prototypes": scaling.prototype_count(
-                    config.prototypes, PAPER_PROTOTYPES, images, batch_size
-                ),
+                "prototypes": prototypes,
                 "queue_size": scaling.assignment_queue(
-                    config.queue_size, PAPER_SAMPLES, images, batch_size
+                    config.queue_size, samples, images, batch_size
                 ),
                 "queue_from": scaling.queue_epoch(config.queue_from, data.epochs),
                 "frozen_steps": scaling.frozen_steps(

@@ -25,8 +25,14 @@ def check_needs(label: str, needs: Needs, pretrain: PretrainConfig, encoder: Enc
         raise ConfigError(f"{label} takes no {sorted(patches)[0]} patches: leave them out of views")
     if needs.patches != "none" and needs.patches not in patches:
         raise ConfigError(
-            f"{label} needs {needs.patches} patches: add {{patches: {needs.patches}, grid: 3}} "
-            "to pretrain.views"
+            f"{label} needs {needs.patches} patches: add {{patches: {needs.patches}, "
+            f"grid: {needs.grid or 3}}} to pretrain.views"
+        )
+    grids = {view.grid for view in pretrain.views if view.patches != "none"}
+    if needs.grid is not None and grids - {needs.grid}:
+        raise ConfigError(
+            f"{label} needs patches in a grid of {needs.grid}, pretrain.views gives "
+            f"{sorted(grids)[0]}: let params.grid and the grid in pretrain.views be the same"
         )
     if encoder.input != needs.input:
         raise ConfigError(

@@ -45,6 +45,7 @@ class Needs:
     views: int = 2  # at least so many full-size views
     local_views: bool = False  # smaller crops may follow
     patches: Literal["none", "jigsaw", "grid"] = "none"
+    grid: int | None = None  # cells of a side of the patches; None: any
     input: Literal["rgb", "lab_split"] = "rgb"
     norm: Literal["batch", "group"] | None = None
 

@@ -42,31 +42,29 @@ def bank_logits(query: Tensor, bank: Tensor, columns: Tensor | None, temperature
 
 
 class Normaliser(nn.Module):
-    """The constant Z of NCE, estimated from the first logits that it is given.
+    """The constant Z of NCE: estimated from the first logits that it is given, frozen afterwards.
 
-    Frozen afterwards, or with a ``momentum`` below 1 a moving average
-    (of logarithms) of every batch's estimate. A logarithm it is because Z can exceed what fp32
-    holds at a temperature of 0.01.
+    Or, with ``frozen=False``, no constant but every batch's own estimate. It is kept as a
+    logarithm, for at a temperature of 0.01 it can exceed what fp32 holds.
     """
 
     log: Tensor  # log Z; 0 until it is ready
     ready: Tensor  # whether a batch has been seen
 
-    def __init__(self, momentum: float = 1.0) -> None:
+    def __init__(self, frozen: bool = True) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.frozen = frozen
         self.register_buffer("log", torch.zeros(()))
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
     def forward(self, logits: Tensor, images: int) -> Tensor:
-        """log Z; a batch's Z is images x the mean of exp(logits) over its N x (1 + m)."""
+        """log Z, no gradient: Z is images x the mean of exp(logits) over a batch's N x (1 + m)."""
         logits = _full(logits)
-        batch = logits.logsumexp((0, 1)) + math.log(images / logits.numel())
-        batch = batch.to(self.log)
-        moved = self.log.lerp(batch, 1 - self.momentum)
-        # Selected on the device: a branch would wait for it at every step.
-        self.log.copy_(torch.where(self.ready, moved, batch))
+        estimate = logits.logsumexp((0, 1)) + math.log(images / logits.numel())
+        if self.frozen:  # selected on the device: a branch would wait for it at every step
+            estimate = torch.where(self.ready, self.log, estimate.to(self.log))
+        self.log.copy_(estimate)
         self.ready.fill_(True)
         return self.log.clone()
 

@@ -5,7 +5,9 @@ Pure functions of numbers, called by ``Method.scaled`` while planning.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
+from sslbench.config import Auto
 from sslbench.errors import ConfigError
 
 IMAGENET = 1_281_167  # training images of ILSVRC 2012
@@ -47,16 +49,19 @@ def bank_negatives(given: int | str, paper: int, images: int) -> int:
     return int(given)
 
 
-def normaliser_momentum(given: float | str, images: int, batch_size: int) -> float:
-    """1, so a constant Z as in the authors' code, where a batch is at most a thousandth of the bank.
+Estimate = Literal["first", "every"]  # the batch from which NCE's normaliser Z is estimated
 
-    0.9 where it is more. There the rows of a few batches, alike as they are early on, soon fill a
-    good part of the bank; against a constant Z each of them is then a wrong positive, and what
-    drives the embeddings away from all of them at once does not settle at any rate that learns.
+
+def normaliser(given: Estimate | Auto, images: int, batch_size: int) -> Estimate:
+    """The first batch's, as in the authors' code, where a batch is at most 1 in 1000 images.
+
+    Every batch's where it is more. There a few batches, whose embeddings are much alike early on,
+    fill a good part of the bank. Against a constant Z all those rows count as positives, and what
+    drives every embedding away from them at once settles at no rate at which anything is learnt.
     """
     if given == "auto":
-        return 1.0 if 1000 * batch_size <= images else 0.9
-    return float(given)
+        return "first" if 1000 * batch_size <= images else "every"
+    return given
 
 
 def key_momentum(given: float | str, paper: float, steps: int) -> float:
@@ -103,10 +108,11 @@ def prototype_count(given: int | str, paper: int, images: int, batch_size: int) 
 
 
 def assignment_queue(given: int | str, samples: int, images: int, batch_size: int) -> int:
-    """What a batch lacks of so many samples to be assigned together; 0 where it lacks nothing.
+    """What a batch lacks of the samples that shall be assigned together; 0 where it lacks nothing.
 
-    A multiple of the batch and at most half the images: 3,840 at a batch of 256 where ``samples``
-    are 4,096. Raises ConfigError if a given size exceeds the images.
+    A multiple of the batch and at most half the images. ``samples`` are to be as many per prototype
+    as in the paper: more would need a longer queue, whose rows are of an encoder that a short run
+    has long left behind. Raises ConfigError if a given size exceeds the images.
     """
     rule = max(0, min(samples - batch_size, images // 2)) // batch_size * batch_size
     if given == "auto":

@@ -38,7 +38,8 @@ def made(name, arrays, bank, **params):
     data = DataInfo(len(bank), batch_size=8, image_size=32, epochs=200, steps_per_epoch=15)
     cls = methods.get(name)
     settings = {"temperature": float(arrays["T"]), "bank_momentum": float(arrays["momentum"])}
-    config = cls.Config(**{"dim": DIM, "negatives": 20, **settings, **params})
+    settings |= {"dim": DIM, "negatives": 20, "normaliser": "first", **params}
+    config = cls.Config(**settings)
     method = cls(Identity(), config, data)
     for head in ("head", "patch_head", "jigsaw_head"):
         if hasattr(method, head):

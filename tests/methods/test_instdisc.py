@@ -62,10 +62,12 @@ def score(one, other, temperature):
 
 @pytest.mark.parametrize("temperature", [0.07, 1.0, 10.0])
 @pytest.mark.parametrize("negatives", [1, 20])
-def test_nce_is_that_of_a_double_loop_whose_normaliser_the_first_batch_fixes(
-    temperature, negatives
+@pytest.mark.parametrize("estimate", ["first", "every"])
+def test_nce_is_that_of_a_double_loop_whose_normaliser_the_first_or_every_batch_gives(
+    temperature, negatives, estimate
 ):
-    method, context = make(temperature=temperature, negatives=negatives), Draws()
+    method = make(temperature=temperature, negatives=negatives, normaliser=estimate)
+    context = Draws()
     given, normaliser = recorded(method), None
     for step in range(2):
         bank = method.bank.features.clone()
@@ -74,7 +76,7 @@ def test_nce_is_that_of_a_double_loop_whose_normaliser_the_first_batch_fixes(
             [score(q, bank[c], temperature) for c in (own, *draws)]
             for q, own, draws in zip(given[-1], INDEX.tolist(), context.given[-1], strict=True)
         ]
-        if normaliser is None:
+        if normaliser is None or estimate == "every":
             normaliser = 48 * sum(map(sum, scores)) / (8 * (1 + negatives))
         noise, total = negatives / 48, 0.0
         for own, *others in scores:
@@ -132,7 +134,7 @@ def test_the_bank_moves_half_way_to_the_batchs_embeddings_and_nowhere_else():
 
 
 def test_the_gradient_is_that_of_the_bank_before_the_step():
-    method = make()
+    method = make(normaliser="first")
     before = {name: value.clone() for name, value in method.state_dict().items()}
     found = method.loss(batch(), Draws())["nce"]
     found.backward()
@@ -147,17 +149,20 @@ def test_the_gradient_is_that_of_the_bank_before_the_step():
     assert (totals[0] - totals[1]) / 2e-6 == pytest.approx(gradient, rel=1e-4, abs=1e-8)
 
 
-def test_state_survives_a_checkpoint():
-    method, other = make(), make(seed=1)
+@pytest.mark.parametrize("estimate", ["first", "every"])
+def test_state_survives_a_checkpoint(estimate):
+    method, other = (make(seed, normaliser=estimate) for seed in (0, 1))
     method.loss(batch(), Draws())
     other.load_state_dict(method.state_dict())
     one, two = (m.loss(batch(1), Draws())["nce"].item() for m in (method, other))
     assert one == two
 
 
-def test_at_imagenets_size_the_rule_gives_the_papers_negatives_and_less_on_less():
+def test_at_imagenets_size_the_rules_give_what_the_authors_chose():
     assert scaled(IMAGENET).negatives == 4096
+    assert scaled(IMAGENET).normaliser == "first"
     assert scaled().negatives == 24
+    assert scaled().normaliser == "every"
     assert scaled(loss="softmax").negatives == 47
     for params in ({}, {"loss": "softmax"}, {"negatives": 48}):
         once = scaled(**params)

@@ -84,15 +84,19 @@ def loop(query, bank, draws, loss, normaliser, temperature=0.07):
 @pytest.mark.parametrize("loss", ["nce", "info_nce"])
 @pytest.mark.parametrize("transform", ["jigsaw", "view"])
 @pytest.mark.parametrize("negatives", [1, 20])
-def test_each_term_is_that_of_a_double_loop_times_its_weight(loss, transform, negatives):
-    method = make(loss=loss, transform=transform, negatives=negatives, weight=0.3)
+@pytest.mark.parametrize("estimate", ["first", "every"])
+def test_each_term_is_that_of_a_double_loop_times_its_weight(loss, transform, negatives, estimate):
+    method = make(
+        loss=loss, transform=transform, negatives=negatives, weight=0.3, normaliser=estimate
+    )
     context, bank = Draws(), method.bank.features.clone()
     views = batch(transform=transform)
     transformed, image = embeddings(method, views.views)
     found = method.loss(views, context)
     of_transform, of_image = context.given
     first, normaliser = loop(transformed, bank, of_transform, loss, None)
-    second, _ = loop(image, bank, of_image, loss, normaliser)
+    # A constant Z is that of the transform's branch, which comes first.
+    second, _ = loop(image, bank, of_image, loss, normaliser if estimate == "first" else None)
     assert set(found) == {transform, "image"}
     assert found[transform].item() == pytest.approx(0.3 * first, rel=1e-9)
     assert found["image"].item() == pytest.approx(0.7 * second, rel=1e-9)
@@ -168,8 +172,9 @@ def test_equal_images_give_finite_losses():
     assert all(term.isfinite() for term in found.values())
 
 
-def test_state_survives_a_checkpoint():
-    method, other = make(), make(seed=1)
+@pytest.mark.parametrize("estimate", ["first", "every"])
+def test_state_survives_a_checkpoint(estimate):
+    method, other = (make(seed, normaliser=estimate) for seed in (0, 1))
     method.loss(batch(), Draws())
     other.load_state_dict(method.state_dict())
     one, two = (m.loss(batch(1), Draws()) for m in (method, other))
@@ -188,9 +193,11 @@ def test_the_transform_decides_what_views_are_needed():
     assert cls.needs_of(scaled(transform="view")) == Needs(views=2)
 
 
-def test_at_imagenets_size_the_rule_gives_the_papers_negatives_and_less_on_less():
+def test_at_imagenets_size_the_rules_give_what_the_authors_chose():
     assert scaled(IMAGENET).negatives == 32_000
+    assert scaled(IMAGENET).normaliser == "first"
     assert scaled().negatives == 24
+    assert scaled().normaliser == "every"
     once = scaled(negatives=30)
     assert scaled(**once.hashed()) == once
 

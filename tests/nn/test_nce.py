@@ -91,6 +91,21 @@ def test_the_normaliser_is_images_times_the_mean_over_the_first_batch_and_then_s
     assert torch.equal(later, first)
 
 
+def test_a_normaliser_that_is_not_frozen_is_every_batchs_own():
+    bank, normaliser = rows(IMAGES, seed=1), Normaliser(frozen=False).double()
+    for seed in range(2):
+        query, columns = rows(5, seed=seed), drawn(seed=seed)
+        found = normaliser(bank_logits(query, bank, columns, T), IMAGES)
+        assert float(found.exp()) == pytest.approx(loop_normaliser(query, bank, columns), rel=1e-12)
+
+
+def test_with_every_batchs_normaliser_a_common_shift_of_all_logits_costs_nothing():
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    normaliser = Normaliser(frozen=False).double()
+    one, other = (bank_nce(x, normaliser(x, 10), 10) for x in (logits, logits + 9))
+    assert float(one) == pytest.approx(float(other), abs=1e-12)
+
+
 def test_a_normaliser_comes_back_from_a_checkpoint():
     one, other = Normaliser(), Normaliser()
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))

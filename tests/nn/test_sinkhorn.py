@@ -96,5 +96,5 @@ def test_assignments_have_no_gradient():
 
 @pytest.mark.parametrize(("epsilon", "rounds"), [(0.0, 3), (-1.0, 3), (math.nan, 3), (0.05, 0)])
 def test_no_round_and_an_epsilon_that_is_not_positive_are_refused(epsilon, rounds):
-    with pytest.raises(ConfigError, match="positive epsilon, such as 0.05, and at least one"):
+    with pytest.raises(ConfigError, match=r"positive epsilon.*and at least one"):
         sinkhorn_knopp(scores(4, 3), epsilon, rounds)
