@@ -27,6 +27,8 @@ results: .venv/ready
 	$(RUN) run --suite quick --methods 'hcsc@*'
 	.venv/bin/python -m sslbench.publish quick=quick-hcsc
 	$(RUN) run --suite quick --methods all
+	.venv/bin/python -m sslbench.publish quick=quick-all
+	$(RUN) run --suite quick
 	$(RUN) run --suite cifar10-mini --data "$(DATA)"
 	.venv/bin/python -m sslbench.publish quick cifar10-mini
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png

@@ -189,7 +189,7 @@ def test_another_number_of_patches_than_the_grids_is_refused():
 
 def test_the_transform_decides_what_views_are_needed():
     cls = methods.get("pirl")
-    assert cls.needs_of(scaled()) == Needs(views=1, patches="jigsaw")
+    assert cls.needs_of(scaled()) == Needs(views=1, patches="jigsaw", grid=3)
     assert cls.needs_of(scaled(transform="view")) == Needs(views=2)
 
 
