@@ -113,6 +113,7 @@ def plan(
     rows: list[Planned] = []
     try:
         labels = expand(selectors)
+        _check_exceptions(suite)
     except SSLBenchError as error:
         raise ConfigError(str(error)) from error
     labels = [*labels, *(b for b in suite.baselines if b not in labels)]
@@ -161,7 +162,7 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     for key, value in flatten({"params": unscaled, **ruled}).items():
         if value == "auto":
             found[key] = "rule"
-    exception = flatten(suite.exceptions.get(name, {}))
+    exception = flatten(suite.exception(name, variant))
     # What a variant or --set put in its place is no exception any more.
     notes = tuple(
         f"{key} = {value}"
@@ -204,12 +205,22 @@ def _layers(
     layers = [
         (f"methods/{name}.yaml", only(defaults)),
         (f"suite {suite.name}", {"encoder": suite.encoder, "pretrain": suite.pretrain}),
-        (f"exception of suite {suite.name}", suite.exceptions.get(name, {})),
+        (f"exception of suite {suite.name}", suite.exception(name, variant)),
         (f"variant {variant}", only(chosen)),
         ("--set", changes),
     ]
     card = {} if baseline else build_card(name, variant).model_dump(mode="json")
     return [(source, layer) for source, layer in layers if layer], card
+
+
+def _check_exceptions(suite: Suite) -> None:
+    """Raises an error for an exception of a method or variant that there is none of."""
+    for label in suite.exceptions:
+        name, _, variant = label.partition("@")
+        if name not in BASELINES:
+            METHODS.module(name)
+        if variant:
+            variant_of(name, variant)
 
 
 def _pretrain(suite: Suite, tree: Tree, label: str, environs: Environs) -> PretrainConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sslbench.config import Settings, Tree, build, load_yaml
+from sslbench.config import Settings, Tree, build, load_yaml, merge
 from sslbench.errors import ConfigError
 
 DEFAULT_SUITE = "quick"
@@ -43,9 +43,13 @@ class Suite(Settings):
     datasets: dict[str, Tree] = {}  # additions to the catalogue
     encoder: Tree
     pretrain: Tree
-    exceptions: dict[str, Tree] = {}  # by method, where one must differ; shown under the table
+    exceptions: dict[str, Tree] = {}  # by method, or by method@variant; shown under the table
     evaluations: dict[str, EvaluationEntry]
     tables: dict[str, TableConfig]
+
+    def exception(self, name: str, variant: str) -> Tree:
+        """What is changed for a method, and for one variant of it alone."""
+        return merge(self.exceptions.get(name, {}), self.exceptions.get(f"{name}@{variant}", {}))
 
 
 def suite_names() -> list[str]:

@@ -67,6 +67,26 @@ def test_an_exception_beats_the_suite_and_is_noted() -> None:
     assert row.notes == ("pretrain.batch_size = 32",)
 
 
+def test_an_exception_of_a_variant_is_none_of_the_method_and_adds_to_the_methods_own() -> None:
+    exceptions = {
+        "moco": {"pretrain": {"epochs": 3}},
+        "moco@v1": {"pretrain": {"batch_size": 32}},
+    }
+    assert planned("moco", exceptions=exceptions).config.pretrain.batch_size == 64
+    row = planned("moco@v1", exceptions=exceptions)
+    assert (row.config.pretrain.batch_size, row.config.pretrain.epochs) == (32, 3)
+    assert row.notes == ("pretrain.epochs = 3", "pretrain.batch_size = 32")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("mocco", "no method 'mocco'. Did you mean 'moco'"), ("moco@v7", "no variant 'v7'")],
+)
+def test_an_exception_of_nothing_is_refused(key: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned("moco", exceptions={key: {"pretrain": {"epochs": 3}}})
+
+
 def test_an_exception_that_was_overridden_is_not_noted() -> None:
     exception = {"moco": {"pretrain": {"batch_size": 32, "epochs": 3}}}
     row = planned("moco", "pretrain.batch_size=16", exceptions=exception)
