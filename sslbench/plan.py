@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sslbench.api import DataInfo, Method, Needs, methods
 from sslbench.card import build_card, by_family, variant_of
-from sslbench.config import Settings, Tree, build, flatten, merge, origins
+from sslbench.config import Settings, Tree, build, canonical, flatten, merge, origins
 from sslbench.data.recipe import Recipe, recipe
 from sslbench.data.spec import DatasetSpec, dataset_spec
 from sslbench.errors import ConfigError, SSLBenchError, all_faults
@@ -162,18 +162,15 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     for key, value in flatten({"params": unscaled, **ruled}).items():
         if value == "auto":
             found[key] = "rule"
-    exception = flatten(suite.exception(name, variant))
-    # What a variant or --set put in its place is no exception any more.
+    # An exception, unless a variant or --set put something in its place; and what the method needs
+    # of its encoder and the others have not, such as another norm.
+    noted = {f"exception of suite {suite.name}": flatten(suite.exception(name, variant))}
+    noted[f"methods/{name}.yaml"] = flatten({"encoder": tree.get("encoder", {})})
     notes = tuple(
-        f"{key} = {value}"
-        for key, value in exception.items()
-        if standing.get(key) == f"exception of suite {suite.name}"
-    )
-    # What the method needs of its encoder and the others have not, such as another norm.
-    notes += tuple(
-        f"{key} = {value}"
-        for key, value in flatten({"encoder": tree.get("encoder", {})}).items()
-        if standing.get(key) == f"methods/{name}.yaml"
+        f"{key} = {value if isinstance(value, str) else canonical(value)}"
+        for source, values in noted.items()
+        for key, value in values.items()
+        if standing.get(key) == source
     )
     title = card.get("title", BASELINE_TITLES.get(name, label))
     return Planned(label, title, card, config, data, wanted, skipped, notes, found)

@@ -54,7 +54,7 @@ def build_table(
     lines: list[Line] = []
     for number, (label, some) in enumerate(rows.items()):
         row_notes = list(dict.fromkeys(note for row in some for note in row.notes))
-        marks = _marks(row_notes, footnotes)
+        marks = _marks(["; ".join(row_notes)] if row_notes else [], footnotes)
         cells = [_numbered(column[number], footnotes) for column in drafts]
         runs = tuple(row.run for row in some)
         described_by = tuple(words[label])
