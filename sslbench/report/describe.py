@@ -20,8 +20,11 @@ def described(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Headings, and the words of each label, for keys of the card, factors and seeds.
 
-    ``rows`` are a plan's rows by label, one per seed.
+    ``rows`` are a plan's rows by label, one per seed. An ablation says what its first row is made
+    of, and of each other row what differs.
     """
+    if shares_method(rows):  # what the card says is the same in every row, or nearly
+        keys = []
     headings = [key.replace("_", " ").capitalize() for key in keys]
     words = {
         label: [word(some[0].card.get(key), label in BASELINES) for key in keys]
@@ -29,9 +32,11 @@ def described(
     }
     for key, heading in factors(rows).items():
         headings.append(heading)
-        for label, some in rows.items():
-            value = flatten(some[0].params).get(key)
-            words[label].append(word(value, label in BASELINES))
+        values = {label: flatten(some[0].params).get(key) for label, some in rows.items()}
+        first = next(label for label in rows if label not in BASELINES)
+        for label, value in values.items():
+            same = label != first and canonical(value) == canonical(values[first])
+            words[label].append("" if same else word(value, label in BASELINES))
     if any(len(some) > 1 for some in rows.values()):
         headings.append("Seeds")
         for label, some in rows.items():

@@ -28,7 +28,10 @@ def remarks(lines: Sequence[Line], columns: Sequence[Column], ablation: bool) ->
     if compared:
         found.append(_bold(any(cell.bold for _, cell in pairs), bool(single)))
     if ablation:
-        found.append(f"In parentheses: the difference from {methods[0].title!r}, seed by seed.")
+        found.append(
+            f"Settings: those of {methods[0].title!r}, and what differs in the other rows. In "
+            "parentheses: the difference from it, seed by seed."
+        )
     if any(line.kind == "reported" for line in lines):
         found.append("In italics: numbers out of publications, not measured here.")
     return tuple(found)

@@ -142,6 +142,20 @@ def test_the_card_describes(experiment: Any) -> None:
     assert line(found, "random").described == ("", "")
 
 
+def test_an_ablation_leaves_blank_what_is_as_in_its_first_row(experiment: Any) -> None:
+    for label, levels, negatives in (
+        ("hcsc", 3, "semantic"),
+        ("a", 3, "all"),
+        ("b", 1, "semantic"),
+    ):
+        name = label if label == "hcsc" else f"hcsc@{label}"
+        params = {"levels": levels, "instance_negatives": negatives}
+        experiment.row(name, {"knn": 45.0}, params=params, card={"year": 2022})
+    found = table(experiment, describe=["year"])
+    assert found.headings == ("levels", "instance negatives")
+    assert [one.described for one in found.lines] == [("3", "semantic"), ("", "all"), ("1", "")]
+
+
 def test_an_ablation_shows_what_differs_and_by_how_much(experiment: Any) -> None:
     common = {"momentum": 0.99}
     for label, negatives, shift in (("hcsc", "semantic", 0), ("hcsc@all", "all", -2)):
