@@ -29,8 +29,9 @@ results: .venv/ready
 	$(RUN) run --suite quick --methods all
 	.venv/bin/python -m sslbench.publish quick=quick-all
 	$(RUN) run --suite quick
+	$(RUN) run --suite cost
 	$(RUN) run --suite cifar10-mini --data "$(DATA)"
-	.venv/bin/python -m sslbench.publish quick cifar10-mini
+	.venv/bin/python -m sslbench.publish quick cost cifar10-mini
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png
 
 .venv/ready: pyproject.toml

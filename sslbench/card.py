@@ -34,7 +34,7 @@ class Card(Settings):
     equation: str = ""  # the loss in words
     departs: tuple[str, ...] = ()  # from the paper or its code, and why
     published: tuple[Figure, ...] = ()
-    cost: float | None = Field(None, gt=0)  # seconds per epoch on quick, measured, SimCLR's being 1
+    cost: float | None = Field(None, gt=0)  # time in suite cost, measured, SimCLR's being 1
 
 
 def build_card(name: str, variant: str = "") -> Card:

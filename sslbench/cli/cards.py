@@ -69,6 +69,6 @@ def page(label: str) -> "Table":
     add("departs", *(f"- {text}" for text in card.departs))
     add("published", *(f"{f.value:g}  {f.what} ({f.source})" for f in card.published))
     if card.cost is not None:
-        add("cost", f"{card.cost:g} x SimCLR's time per epoch in suite quick")
+        add("cost", f"{card.cost:g} x SimCLR's time in suite cost, measured")
     add("variants", *(f"{key}  {text}" for key, text in variants_of(name).items() if key != label))
     return table
