@@ -21,7 +21,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp
+from sslbench.nn import Encoder, mlp, scaling
 
 _EPSILON = 1e-5  # beside a variance, as in the authors' batch norm
 
@@ -49,11 +49,7 @@ class BarlowTwins(Method):
 
     @classmethod
     def scaled(cls, config: BarlowTwinsConfig, data: DataInfo) -> BarlowTwinsConfig:
-        if data.batch_size < 2:
-            raise ConfigError(
-                f"pretrain.batch_size = {data.batch_size}: Barlow Twins correlates over the images "
-                "of the batch, so it needs at least 2"
-            )
+        scaling.check_batch(data.batch_size, "Barlow Twins correlates over the images of the batch")
         return config
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:

@@ -74,12 +74,9 @@ class CMC(Method):
         if config.contrast == "memory bank":
             negatives = scaling.bank_negatives(config.negatives, 16_384, data.images)
             return config.model_copy(update={"negatives": negatives, "normaliser": normaliser})
+        reason = "with contrast: batch the negatives are the other images of the batch"
+        scaling.check_batch(data.batch_size, reason)
         others = data.batch_size - 1
-        if others < 1:
-            raise ConfigError(
-                f"pretrain.batch_size = {data.batch_size}: with contrast: batch the negatives are "
-                "the other images of the batch, so it needs at least 2"
-            )
         if config.negatives not in ("auto", others):
             raise ConfigError(
                 f"params.negatives = {config.negatives}: contrast: batch compares an image with "

@@ -23,7 +23,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, batch_info_nce, info_nce, mlp, unit
+from sslbench.nn import Encoder, batch_info_nce, info_nce, mlp, scaling, unit
 
 
 class InfoNCEConfig(Settings):
@@ -51,11 +51,9 @@ class InfoNCE(Method):
 
     @classmethod
     def scaled(cls, config: InfoNCEConfig, data: DataInfo) -> InfoNCEConfig:
-        if data.batch_size < 2:
-            raise ConfigError(
-                f"pretrain.batch_size = {data.batch_size}: the negatives of InfoNCE are the other "
-                "images of the batch, so it needs at least 2"
-            )
+        scaling.check_batch(
+            data.batch_size, "the negatives of InfoNCE are the other images of the batch"
+        )
         if config.decoupled and config.negatives == "one":
             raise ConfigError(
                 "params.decoupled = true with params.negatives = one: without the positive a "

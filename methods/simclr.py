@@ -10,7 +10,6 @@ from pydantic import Field
 
 from sslbench.api import (
     Batch,
-    ConfigError,
     Context,
     DataInfo,
     LossTerms,
@@ -19,7 +18,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp, nt_xent, unit
+from sslbench.nn import Encoder, mlp, nt_xent, scaling, unit
 
 
 class SimCLRConfig(Settings):
@@ -47,11 +46,7 @@ class SimCLR(Method):
 
     @classmethod
     def scaled(cls, config: SimCLRConfig, data: DataInfo) -> SimCLRConfig:
-        if data.batch_size < 2:
-            raise ConfigError(
-                f"pretrain.batch_size = {data.batch_size}: SimCLR's negatives are the other images "
-                "of the batch, so it needs at least 2"
-            )
+        scaling.check_batch(data.batch_size, "SimCLR's negatives are the other images of the batch")
         return config
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:

@@ -20,7 +20,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp
+from sslbench.nn import Encoder, mlp, scaling
 
 _EPSILON = 1e-4  # beside a variance, or its root would have no slope at 0
 _LEAST_DEVIATION = 1.0  # of a dimension; the paper's gamma
@@ -50,11 +50,7 @@ class VICReg(Method):
 
     @classmethod
     def scaled(cls, config: VICRegConfig, data: DataInfo) -> VICRegConfig:
-        if data.batch_size < 2:
-            raise ConfigError(
-                f"pretrain.batch_size = {data.batch_size}: VICReg takes variances over the images "
-                "of the batch, so it needs at least 2"
-            )
+        scaling.check_batch(data.batch_size, "VICReg takes variances over the images of the batch")
         return config
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
