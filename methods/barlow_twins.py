@@ -21,7 +21,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp, scaling
+from sslbench.nn import Encoder, mlp, scaling, wide
 
 _EPSILON = 1e-5  # beside a variance, as in the authors' batch norm
 
@@ -87,6 +87,6 @@ def barlow_terms(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 def _standardised(embeddings: Tensor) -> Tensor:
     """N x D -> every dimension with mean 0 and variance 1 over the batch, in fp32 at least."""
-    full = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    full = wide(embeddings)
     variance = full.var(0, correction=0)
     return (full - full.mean(0)) / (variance + _EPSILON).sqrt()

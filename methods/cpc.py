@@ -26,7 +26,7 @@ from sslbench.api import (
     distinct,
     register_method,
 )
-from sslbench.nn import Encoder, mlp
+from sslbench.nn import Encoder, mlp, wide
 
 SKIPPED = 1  # rows between a context and what it predicts first: patches of neighbours overlap
 LEAST_PATCH = 4  # pixels of a side
@@ -169,7 +169,7 @@ def sampled_info_nce(query: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
     if not drawn.numel():
         raise ConfigError("sampled_info_nce without negatives is always 0: draw one at least")
     with torch.autocast(query.device.type, enabled=False):
-        query, target = _full(query), _full(target)
+        query, target = wide(query), wide(target)
         positive = torch.linalg.vecdot(query, target)  # R
         # One negative of all queries at a time: R x K x D numbers at once would leave the cache.
         negatives = [
@@ -196,7 +196,3 @@ def _turned(latents: Tensor, direction: Direction) -> Tensor:
 def _rows(maps: Tensor) -> Tensor:
     """N x D x H x W -> NHW x D, an image after the other."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
-
-
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

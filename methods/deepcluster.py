@@ -36,6 +36,7 @@ from sslbench.nn import (
     mlp,
     scaling,
     unit,
+    wide,
 )
 
 PAPER_CLUSTERS = (3000, 3000, 3000)
@@ -94,7 +95,7 @@ class DeepCluster(Method):
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         embeddings = [unit(z) for z in embed_views(batch.views, self.encoder, self.head)]  # N x D
         # Images that an epoch leaves out (its last batch would not be full) keep their older rows.
-        for bank, embedding in zip(self._banks(), embeddings, strict=False):
+        for bank, embedding in zip(self._banks(), embeddings[:BANKS], strict=True):
             bank.update(batch.index, embedding)
         losses = [
             cluster_prediction(
@@ -143,6 +144,6 @@ def cluster_prediction(
         )
     with torch.autocast(prototypes.device.type, enabled=False):
         views = torch.cat(list(embeddings))  # VN x D
-        views = views.to(torch.promote_types(views.dtype, torch.float32))
+        views = wide(views)
         logits = views @ prototypes.to(views).T / temperature  # VN x M
         return cross_entropy(logits, assignment.repeat(len(embeddings)))

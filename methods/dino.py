@@ -27,7 +27,16 @@ from sslbench.api import (
     register_method,
     settled,
 )
-from sslbench.nn import Encoder, MomentumCopy, cosine_momentum, embed_views, mlp, scaling, unit
+from sslbench.nn import (
+    Encoder,
+    MomentumCopy,
+    cosine_momentum,
+    embed_views,
+    mlp,
+    scaling,
+    unit,
+    wide,
+)
 
 PAPER_OUTPUTS = 65_536
 LEAST_OUTPUTS = 1024  # the fewest that the paper tries (appendix C)
@@ -153,16 +162,12 @@ def self_distillation(
         )
     with torch.autocast(centre.device.type, enabled=False):
         losses = []
-        predictions = [log_softmax(_wide(view) / student_temperature, 1) for view in student]
+        predictions = [log_softmax(wide(view) / student_temperature, 1) for view in student]
         for seen, view in enumerate(teacher):
-            target = softmax((_wide(view) - centre) / teacher_temperature, 1).detach()  # N x K
+            target = softmax((wide(view) - centre) / teacher_temperature, 1).detach()  # N x K
             losses += [
                 -(target * prediction).sum(1).mean()
                 for place, prediction in enumerate(predictions)
                 if place != seen
             ]
         return torch.stack(losses).mean()
-
-
-def _wide(outputs: Tensor) -> Tensor:
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

@@ -26,7 +26,16 @@ from sslbench.api import (
     register_method,
     settled,
 )
-from sslbench.nn import Encoder, FeatureQueue, embed_views, mlp, scaling, sinkhorn_knopp, unit
+from sslbench.nn import (
+    Encoder,
+    FeatureQueue,
+    embed_views,
+    mlp,
+    scaling,
+    sinkhorn_knopp,
+    unit,
+    wide,
+)
 
 PAPER_PROTOTYPES = 3000
 PAPER_SAMPLES = 4096  # assigned together to so many: a batch, or a batch and a queue
@@ -96,7 +105,8 @@ class SwAV(Method):
                 assigned = self._with_queue(view, scores[view], prototypes, context)
                 codes = sinkhorn_knopp(assigned, self.config.epsilon, self.config.rounds)
                 assignments.append(codes[-len(scores[view]) :])  # N x M, the batch's own
-        for queue, embedding in zip(self._queues(), embeddings, strict=False):
+        queues = self._queues()
+        for queue, embedding in zip(queues, embeddings[: len(queues)], strict=True):
             queue.push(embedding.detach(), batch.index)
         loss = swapped_prediction(scores, assignments, self.config.temperature)
         return {"swapped_prediction": loss}
@@ -148,6 +158,6 @@ def swapped_prediction(
         for assigned, assignment in enumerate(assignments):
             for view, predicted in enumerate(scores):
                 if view != assigned:
-                    wide = predicted.to(torch.promote_types(predicted.dtype, torch.float32))
-                    losses.append(cross_entropy(wide / temperature, assignment.to(wide)))
+                    full = wide(predicted)
+                    losses.append(cross_entropy(full / temperature, assignment.to(full)))
         return torch.stack(losses).mean()  # each assignment has equally many predictions

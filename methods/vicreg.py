@@ -20,7 +20,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp, scaling
+from sslbench.nn import Encoder, mlp, scaling, wide
 
 _EPSILON = 1e-4  # beside a variance, or its root would have no slope at 0
 _LEAST_DEVIATION = 1.0  # of a dimension; the paper's gamma
@@ -74,7 +74,7 @@ def vicreg_terms(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             f"vicreg_terms of {len(one)} images: a variance takes a batch of at least 2"
         )
     with torch.autocast(one.device.type, enabled=False):
-        one, other = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (one, other))
+        one, other = wide(one), wide(other)
         # Paper: squared distances, as sums over the dimensions; code: as means.
         invariance = (one - other).square().mean()
         # Paper: the sum of both views (variant paper-variance); code: their mean.

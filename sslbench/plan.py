@@ -144,7 +144,8 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
     pretrain = _pretrain(suite, tree.get("pretrain", {}), label, environs)
     data = _data_info(pretrain, environs)
     unscaled, params, needs = _params(name, label, tree.get("params", {}), data)
-    check_needs(label, needs, pretrain, encoder)
+    if needs is not None:
+        check_needs(label, needs, pretrain, encoder)
     config = RunConfig(
         method=name,
         params=params,
@@ -266,12 +267,12 @@ def _data_info(pretrain: PretrainConfig, environs: Environs) -> DataInfo:
     return DataInfo(images, pretrain.batch_size, pretrain.image_size, pretrain.epochs, steps)
 
 
-def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tree, Needs]:
+def _params(name: str, label: str, tree: Tree, data: DataInfo) -> tuple[Tree, Tree, Needs | None]:
     """A method's parameters as given, and with every "auto" settled; and what those need."""
     where = f"{label}: params"
     if name in BASELINES:
         build(_NoParams, tree, where)
-        return {}, {}, Needs(views=1)
+        return {}, {}, None  # the first view of any layout does
     cls: type[Method] = methods.get(name)
     config = build(cls.Config, tree, where)
     scaled: Settings = cls.scaled(config, data)

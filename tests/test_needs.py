@@ -46,3 +46,8 @@ def test_a_method_is_told_apart_by_what_it_needs_of_its_encoder() -> None:
     assert "encoder.input = lab_split" in planned("cmc").notes
     assert "encoder.norm = group" in planned("cpc").notes
     assert planned("simclr").notes == ()
+
+
+@pytest.mark.parametrize("views", [[FULL, FULL, LOCAL], [FULL, JIGSAW]])
+def test_a_baseline_stands_beside_any_layout(views: list[object]) -> None:
+    assert len(planned("supervised", views=views).config.pretrain.views) == len(views)

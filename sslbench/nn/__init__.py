@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         nt_xent,
         proto_nce,
         unit,
+        wide,
     )
     from sslbench.nn.memory import FeatureQueue, MemoryBank
     from sslbench.nn.momentum import MomentumCopy, cosine_momentum
@@ -59,6 +60,7 @@ __all__ = [
     "shuffled",
     "sinkhorn_knopp",
     "unit",
+    "wide",
 ]
 
 _HOMES = {
@@ -87,6 +89,7 @@ _HOMES = {
     "shuffled": "batchnorm",
     "sinkhorn_knopp": "sinkhorn",
     "unit": "losses",
+    "wide": "losses",
 }
 
 

@@ -18,7 +18,7 @@ Rejected = Literal["remove", "zero"]
 def unit(embeddings: Tensor) -> Tensor:
     """N x D -> its rows at length 1, in fp32 at least."""
     with torch.autocast(embeddings.device.type, enabled=False):
-        return normalize(_full(embeddings))
+        return normalize(wide(embeddings))
 
 
 def info_nce(
@@ -37,7 +37,7 @@ def info_nce(
     the key and therefore no negative. A query all of whose negatives are removed costs nothing and
     has no gradient. Raises ConfigError if there is no negative at all.
     """
-    _positive_temperature(temperature)
+    check_temperature(temperature)
     least = 1 if itself is None else 2  # one of them is the key
     if len(negatives) < least:
         raise ConfigError(
@@ -45,7 +45,7 @@ def info_nce(
             f"one of at least {least}"
         )
     with torch.autocast(query.device.type, enabled=False):
-        query, key, negatives = _full(query) / temperature, _full(key), _full(negatives)
+        query, key, negatives = wide(query) / temperature, wide(key), wide(negatives)
         positive = (query * key).sum(1, keepdim=True)  # N x 1
         logits = query @ negatives.T  # N x K
         if itself is not None:
@@ -104,12 +104,12 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float, decoupled: bool = Fa
     ``decoupled`` leaves the positive out of the denominator (arXiv:2110.06848). Raises ConfigError
     for fewer than two images.
     """
-    _positive_temperature(temperature)
+    check_temperature(temperature)
     count = len(one)
     if count < 2:
         raise ConfigError(f"nt_xent of {count} images has no negatives: use a batch of at least 2")
     with torch.autocast(one.device.type, enabled=False):
-        one, other = _full(one), _full(other)
+        one, other = wide(one), wide(other)
         both = torch.cat([one, other])  # 2N x D
         logits = both @ both.T / temperature  # 2N x 2N
         itself = torch.eye(count, dtype=torch.bool, device=one.device).repeat(2, 2)
@@ -128,13 +128,13 @@ def batch_info_nce(
     query, key: N x D unit rows. ``decoupled`` takes the positive out of the denominator
     (arXiv:2110.06848). Raises ConfigError for fewer than two rows.
     """
-    _positive_temperature(temperature)
+    check_temperature(temperature)
     if len(query) < 2:
         raise ConfigError(
             f"batch_info_nce of {len(query)} queries has no negatives: use a batch of at least 2"
         )
     with torch.autocast(query.device.type, enabled=False):
-        logits = _full(query) @ _full(key).T / temperature  # N x N
+        logits = wide(query) @ wide(key).T / temperature  # N x N
         positive = logits.diagonal()
         if decoupled:
             itself = torch.eye(len(query), dtype=torch.bool, device=query.device)
@@ -180,7 +180,7 @@ def proto_nce(
             "proto_nce with no prototype to compare with is always 0: use at least two clusters"
         )
     with torch.autocast(query.device.type, enabled=False):
-        query, prototypes = _full(query), _full(prototypes)
+        query, prototypes = wide(query), wide(prototypes)
         scaled = prototypes / concentration[:, None]  # M x D
         own = (query * scaled[positive]).sum(1, keepdim=True)  # N x 1
         logits = query @ (scaled if columns is None else scaled[columns]).T  # N x K
@@ -198,10 +198,12 @@ def _fill(rejected: Rejected) -> float:
     return -torch.inf if rejected == "remove" else 0.0
 
 
-def _full(tensor: Tensor) -> Tensor:
+def wide(tensor: Tensor) -> Tensor:
+    """In fp32 where the numbers are of fewer bits; fp64 stays fp64."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _positive_temperature(temperature: float) -> None:
+def check_temperature(temperature: float) -> None:
+    """Raises ConfigError for one that is not positive."""
     if not temperature > 0:
         raise ConfigError(f"temperature = {temperature}: expected a positive number, such as 0.2")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from sslbench.errors import ConfigError
+from sslbench.nn.losses import check_temperature, wide
 
 # Rows of a bank per column drawn, up to which one product with all rows costs less than a gather
 # of the drawn ones: it computes more and moves less (measured on a CPU with rows of 128 numbers).
@@ -26,14 +27,13 @@ def bank_logits(query: Tensor, bank: Tensor, columns: Tensor | None, temperature
     None for all M rows in their order. The bank may change in place afterwards: what the backward
     pass needs of it is a copy. Raises ConfigError without negatives.
     """
-    if not temperature > 0:
-        raise ConfigError(f"temperature = {temperature}: expected a positive number, such as 0.07")
+    check_temperature(temperature)
     if (len(bank) if columns is None else columns.shape[1]) < 2:
         raise ConfigError(
             "bank_logits without negatives: draw at least one row of the bank beside the positive"
         )
     with torch.autocast(query.device.type, enabled=False):
-        query = _full(query) / temperature
+        query = wide(query) / temperature
         bank = bank.detach().to(query.dtype)
         if columns is not None and len(bank) > WHOLE_BANK * columns.shape[1]:
             return (bank[columns] @ query[:, :, None]).squeeze(2)  # the gather is the copy
@@ -60,7 +60,7 @@ class Normaliser(nn.Module):
     @torch.no_grad()
     def forward(self, logits: Tensor, images: int) -> Tensor:
         """log Z, no gradient: Z is images x the mean of exp(logits) over a batch's N x (1 + m)."""
-        logits = _full(logits)
+        logits = wide(logits)
         estimate = logits.logsumexp((0, 1)) + math.log(images / logits.numel())
         if self.frozen:  # selected on the device: a branch would wait for it at every step
             estimate = torch.where(self.ready, self.log, estimate.to(self.log))
@@ -80,7 +80,7 @@ def bank_nce(logits: Tensor, log_normaliser: Tensor, images: int, epsilon: float
     with torch.autocast(logits.device.type, enabled=False):
         noise = negatives / images
         # The log odds of data against noise, from which a sigmoid makes the probabilities.
-        odds = _full(logits) - log_normaliser - math.log(noise + epsilon)  # N x (1 + m)
+        odds = wide(logits) - log_normaliser - math.log(noise + epsilon)  # N x (1 + m)
         positive, negative = logsigmoid(odds[:, 0]), logsigmoid(-odds[:, 1:]).sum(1)  # N each
         return negatives * math.log1p(epsilon / noise) - (positive + negative).mean()
 
@@ -89,7 +89,7 @@ def bank_info_nce(logits: Tensor) -> Tensor:
     """Cross-entropy that picks column 0 of N x (1 + m) logits. Raises ConfigError without m."""
     _drawn(logits)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = _full(logits)
+        logits = wide(logits)
         return (logits.logsumexp(1) - logits[:, 0]).mean()
 
 
@@ -102,7 +102,3 @@ def _drawn(logits: Tensor) -> int:
             "bank beside the positive"
         )
     return negatives
-
-
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
