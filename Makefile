@@ -30,7 +30,7 @@ results: .venv/ready
 	.venv/bin/python -m sslbench.publish quick=quick-all
 	$(RUN) run --suite quick
 	$(RUN) run --suite cost
-	$(RUN) run --suite cifar10-mini --data "$(DATA)"
+	$(RUN) run --suite cifar10-mini --methods hcsc,pcl,moco,simclr --seeds 0,1,2 --data "$(DATA)"
 	.venv/bin/python -m sslbench.publish quick cost cifar10-mini
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png
 

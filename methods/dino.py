@@ -128,6 +128,10 @@ class DINO(Method):
         momentum = cosine_momentum(settled(self.config.momentum), context.progress)
         self.teacher.update(self.encoder, self.head, self.last_layer, momentum=momentum)
 
+    def prototype_scores(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.teacher(images) - self.centre
+        return scores
+
     def evaluated_encoder(self) -> Encoder:
         return cast(Encoder, self.teacher.copies[0])
 

@@ -135,6 +135,9 @@ class SwAV(Method):
     def _queues(self) -> list[FeatureQueue]:
         return cast(list[FeatureQueue], list(self.queues))
 
+    def prototype_scores(self, images: Tensor) -> Tensor:
+        return unit(self.head(self.encoder(images))) @ unit(self.prototypes.weight).T
+
     def artifacts(self) -> dict[str, Tensor]:
         return {"prototypes_0": unit(self.prototypes.weight.detach())}
 

@@ -23,14 +23,33 @@ class UnknownPluginError(PluginError):
     """A name that no plugin has."""
 
 
+class WeightsError(SSLBenchError):
+    """A file of weights that cannot be read safely, or that does not hold the encoder asked for."""
+
+
 class StoreError(SSLBenchError):
     """A results folder that cannot be read or written, or a record that is damaged."""
 
 
+class UnwritableError(StoreError):
+    """A results folder that cannot be written, or a full disk: nothing more could be kept."""
+
+
 class Diverged(SSLBenchError):
-    """A loss that is no longer finite. The run is recorded as failed; the next one starts."""
+    """A number that is no longer finite. The run is recorded as failed; the next one starts.
+
+    ``step`` is the first such step of a pre-training, counted from 1; None where there is none.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Collapsed(Diverged):
+    """Features that are all the same, so that nothing can be made of them."""
 
 
 class Interrupted(SSLBenchError):

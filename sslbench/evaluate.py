@@ -26,14 +26,18 @@ from sslbench.api import (
     Subject,
     evaluations,
 )
-from sslbench.config import Settings, Tree, build, fingerprint
+from sslbench.config import Tree, build, fingerprint
 from sslbench.data.datasets import LabelledDataset
-from sslbench.errors import Interrupted, PluginError, StoreError
-from sslbench.features import FeatureStore
+from sslbench.data.images import ImageSet
+from sslbench.data.loaders import CentreViews, embed_batches
+from sslbench.errors import Interrupted, PluginError, StoreError, UnwritableError
+from sslbench.features import BATCH, FeatureStore
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
 from sslbench.run import EvaluationConfig, Preprocessing
+from sslbench.spreads import ENDING, write_spreads
 from sslbench.stats.items import ItemRows, score_intervals
+from sslbench.stats.spread import Spread
 from sslbench.store import (
     Environment,
     Failure,
@@ -65,14 +69,14 @@ def evaluate(
     """The record of one evaluation; the caller writes it, the outcomes are on disk by then.
 
     ``on_progress`` is told (done, total) and may raise Interrupted. Whatever a plugin raises
-    becomes a record of a failure; Interrupted and StoreError pass through. Raises ConfigError for
-    wrong settings, UnknownPluginError for a protocol that no plugin has.
+    becomes a record of a failure; Interrupted and UnwritableError pass through. Raises ConfigError
+    for wrong settings, UnknownPluginError for a protocol that no plugin has.
     """
     began = time.monotonic()
     plugin = evaluations.get(config.evaluation)
     settings = build(plugin.Config, config.settings, f"evaluation {config.evaluation!r}")
     evaluation = plugin(settings)
-    marks = _fingerprint(config, settings, evaluation, dataset)
+    marks = marks_of(config, evaluation, dataset)
     digest = tensors_digest(encoder.state_dict())
     checkpoint = FileCheckpoint(store.evaluation_file(run, config.id, "checkpoint.pt"), digest)
     context = EngineContext(
@@ -92,8 +96,9 @@ def evaluate(
     )
     changes: dict[str, Any]
     try:
+        dataset.check_measurable()
         outcome = _run(config.evaluation, evaluation, encoder, artifacts, dataset, context)
-        scores = _scores(config.evaluation, evaluation, outcome.table, seed)
+        scores, spreads = _scores(config.evaluation, evaluation, outcome.table)
         outcomes = store.evaluation_file(run, config.id, "parquet")
         write_atomic(outcomes, lambda path: pq.write_table(outcome.table, path, compression="zstd"))
         changes = {
@@ -101,8 +106,9 @@ def evaluate(
             "scores": scores,
             "chosen": dict(outcome.chosen),
             "outcomes_sha256": file_digest(outcomes),
+            "spread_sha256": write_spreads(store.evaluation_file(run, config.id, ENDING), spreads),
         }
-    except (Interrupted, StoreError):
+    except (Interrupted, UnwritableError):
         raise
     except Exception as error:  # a plugin may raise anything, and the other runs go on
         failure = Failure.of(error)
@@ -141,8 +147,13 @@ def _run(
     return outcome
 
 
-def _scores(name: str, evaluation: Evaluation, table: pa.Table, seed: int) -> dict[str, Score]:
-    """Scores with intervals, in the order of ``metrics``. Raises PluginError if they do not fit."""
+def _scores(
+    name: str, evaluation: Evaluation, table: pa.Table
+) -> tuple[dict[str, Score], Mapping[str, Spread]]:
+    """Scores with intervals, in the order of ``metrics``, and what comparisons need of them.
+
+    Raises PluginError if scores, metrics and table do not fit.
+    """
     if "item" not in table.column_names or table.num_rows == 0:
         raise PluginError(
             f"evaluation {name!r}: its table needs rows and a column 'item', found "
@@ -166,32 +177,33 @@ def _scores(name: str, evaluation: Evaluation, table: pa.Table, seed: int) -> di
                 f"evaluation {name!r}: item_values must hold {rows.items} numbers for {mean!r} "
                 f"whose mean is its score, {values[mean]}"
             )
-    intervals, method = score_intervals(
-        rows, evaluation.score, means, evaluation.resampler(table), seed
+    measured = score_intervals(
+        rows, evaluation.score, means, evaluation.resampler(table), halves=evaluation.halves
     )
     scores = {}
     for metric in evaluation.metrics:
-        bounds = intervals.get(metric.name)
+        bounds = measured.intervals.get(metric.name)
         if bounds is not None and metric.unit == "%":  # centring may leave what a share can be
             bounds = (max(bounds[0], 0.0), min(bounds[1], 100.0))
         scores[metric.name] = Score(
             value=float(values[metric.name]),
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
-            interval=bounds and Interval(low=bounds[0], high=bounds[1], method=method),
+            interval=bounds and Interval(low=bounds[0], high=bounds[1], method=measured.how),
             n=rows.items,
         )
-    return scores
+    return scores, measured.spreads
 
 
-def _fingerprint(
-    config: EvaluationConfig, settings: Settings, evaluation: Evaluation, dataset: LabelledDataset
-) -> Tree:
-    """What two numbers must share to stand in one column: no seed, no chosen value, no encoder."""
+def marks_of(config: EvaluationConfig, evaluation: Evaluation, dataset: LabelledDataset) -> Tree:
+    """What two numbers must share to stand in one column: no seed, no chosen value, no encoder.
+
+    The fingerprint is the digest of it.
+    """
     return {
         "evaluation": config.evaluation,
         "version": config.version,
-        "settings": settings.hashed(),
+        "settings": evaluation.config.hashed(),
         "preprocessing": {**config.preprocessing.hashed(), "antialias": True},
         "data": {"digest": dataset.digest, "subset": dataset.spec.subset},
         "split": "test",
@@ -216,9 +228,10 @@ class EngineContext(EvaluationContext):
         on_progress: Callable[[int, int], None],
     ) -> None:
         self.device, self.seed, self.checkpoint = device, seed, checkpoint
+        self.workers, self.image_size = workers, preprocessing.image_size
         self.preprocessing = preprocessing
         self.logged: dict[str, float] = {}
-        self._store, self._workers, self._on_progress = store, workers, on_progress
+        self._store, self._on_progress = store, on_progress
 
     def features(
         self, encoder: Encoder, dataset: LabelledDataset, split: Split, layer: int = -1
@@ -231,8 +244,19 @@ class EngineContext(EvaluationContext):
             self.preprocessing,
             seed=self.seed,
             device=self.device,
-            workers=self._workers,
+            workers=self.workers,
             on_progress=self._on_progress,
+        )
+
+    def centre_views(self, images: ImageSet) -> CentreViews:
+        return embed_batches(
+            images,
+            self.image_size,
+            BATCH,
+            self.device,
+            self.workers,
+            filter=self.preprocessing.filter,
+            crop_fraction=self.preprocessing.crop_fraction,
         )
 
     def progress(self, done: int, total: int) -> None:

@@ -154,7 +154,7 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
         pretrain=pretrain,
         versions=_versions(name, pretrain.dataset),
     )
-    wanted, skipped = suite_evaluations(suite, config)
+    wanted, skipped = suite_evaluations(suite, encoder, pretrain.image_size)
     standing = origins(layers)
     found = dict(standing)
     ruled = {
@@ -164,9 +164,10 @@ def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Envir
         if value == "auto":
             found[key] = "rule"
     # An exception, unless a variant or --set put something in its place; and what the method needs
-    # of its encoder and the others have not, such as another norm.
+    # of its encoder or precision and the others have not, such as another norm.
     noted = {f"exception of suite {suite.name}": flatten(suite.exception(name, variant))}
-    noted[f"methods/{name}.yaml"] = flatten({"encoder": tree.get("encoder", {})})
+    own = {k: v for k, v in tree["pretrain"].items() if k == "precision" and v != "auto"}
+    noted[f"methods/{name}.yaml"] = flatten({"encoder": tree.get("encoder", {}), "pretrain": own})
     notes = tuple(
         f"{key} = {value if isinstance(value, str) else canonical(value)}"
         for source, values in noted.items()

@@ -10,23 +10,24 @@ from sslbench.errors import ConfigError
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.encoder import Encoder
 from sslbench.registry import EVALUATIONS
-from sslbench.run import EvaluationConfig, Preprocessing, RunConfig
+from sslbench.run import EvaluationConfig, Preprocessing
 from sslbench.suite import EvaluationEntry, Suite
 
 
 def suite_evaluations(
-    suite: Suite, config: RunConfig
+    suite: Suite, encoder: EncoderConfig, image_size: int
 ) -> tuple[dict[str, EvaluationConfig], dict[str, str]]:
-    """What applies to a run, resolved, and why the rest does not; both by the suite's key."""
+    """What applies to an encoder, resolved, and why the rest does not; both by the suite's key.
+
+    ``image_size`` is what it is shown where the suite's entry says nothing else.
+    """
     wanted: dict[str, EvaluationConfig] = {}
     skipped: dict[str, str] = {}
     for key, entry in suite.evaluations.items():
-        resolved = resolve_evaluation(key, entry, suite.datasets, config.pretrain.image_size)
+        resolved = resolve_evaluation(key, entry, suite.datasets, image_size)
         plugin = evaluations.get(resolved.evaluation)
         settings = build(plugin.Config, resolved.settings, f"evaluation {key!r}")
-        reason = plugin(settings).unsupported(
-            _probe(config.encoder.model_dump_json()), resolved.dataset
-        )
+        reason = plugin(settings).unsupported(_probe(encoder.model_dump_json()), resolved.dataset)
         if reason is None:
             wanted[key] = resolved
         else:
@@ -63,11 +64,11 @@ def resolve_evaluation(
         tree = merge(tree, layer.get("settings", {}))
         looks = merge(looks, layer.get("preprocessing", {}))
     settings = build(plugin.Config, merge(tree, entry.settings), where)
-    values: dict[str, Any] = settings.model_dump(mode="json")
+    values: dict[str, Any] = settings.hashed()  # a later field at its default is no new identity
     return EvaluationConfig(
         evaluation=name,
         settings=values,
-        version=plugin.version,
+        version=plugin(settings).version,
         dataset=dataset_spec(entry.dataset, datasets),
         preprocessing=build(Preprocessing, looks, where),
     )

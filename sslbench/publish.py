@@ -2,8 +2,9 @@
 
 ``quick=quick-hcsc`` publishes under another name, where a suite was run with several selections of
 methods. Used by ``make results``; also puts the tables into README.md, between their marks. ``run``
-never reads what is written here. Per-image outcomes and weights stay behind, for they are large and
-can be made again by the command under each table.
+never reads what is written here. What intervals and tests are computed from goes along, for it is
+small; all outcomes, features and weights stay behind: they are large, and can be made again by the
+command under each table.
 """
 
 import shutil
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 from sslbench.errors import SSLBenchError, StoreError
+from sslbench.spreads import ENDING
 from sslbench.store import Store
 
 LOCAL, PUBLISHED = Path("results/local"), Path("results")
@@ -41,9 +43,10 @@ def publish(
             raise StoreError(f"{manifest} is not there: run the suite again")
         copied.append(_copy(manifest, folder / "records" / row.run / "manifest.json"))
         for name in row.evaluations.values():
-            record = store.evaluation_file(row.run, name)
-            if record.exists():
-                copied.append(_copy(record, folder / "records" / row.run / record.name))
+            for ending in ("json", ENDING):
+                file = store.evaluation_file(row.run, name, ending)
+                if file.exists():
+                    copied.append(_copy(file, folder / "records" / row.run / file.name))
     return copied
 
 

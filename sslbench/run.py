@@ -13,6 +13,7 @@ TRAINER_VERSION = 1  # bumped by hand when the loop, the optimisers or the sched
 VIEWS_VERSION = 1  # the same for augmentations and loaders
 
 BASELINES = ("random", "supervised")  # reserved row names, not plugins
+WEIGHTS: Literal["weights"] = "weights"  # the method of a run whose encoder came out of a file
 
 
 class OptimConfig(Settings):
@@ -63,6 +64,11 @@ class PretrainConfig(Settings):
         return sum(view.repeat for view in self.views if view.is_full)
 
 
+def run_name(method: str, encoder: str, seed: int, hash: str) -> str:
+    """The name of a run's folder."""
+    return f"{method}-{encoder.replace('/', '_').replace(':', '_')}-s{seed}-{hash[:16]}"
+
+
 class RunConfig(Settings):
     """Everything that changes numbers. Paths, workers and devices are not here."""
 
@@ -80,8 +86,7 @@ class RunConfig(Settings):
     @property
     def id(self) -> str:
         """The run's folder: readable, and decided by the hash."""
-        encoder = self.encoder.name.replace("/", "_").replace(":", "_")
-        return f"{self.method}-{encoder}-s{self.seed}-{self.hash[:16]}"
+        return run_name(self.method, self.encoder.name, self.seed, self.hash)
 
     def hashed(self) -> Tree:
         tree = super().hashed()

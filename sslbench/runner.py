@@ -2,47 +2,21 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from sslbench.api import Method, methods
 from sslbench.config import build
-from sslbench.data.datasets import LabelledDataset, check_dataset, open_dataset
-from sslbench.data.spec import DatasetSpec
-from sslbench.environment import environment
-from sslbench.errors import DataError, Interrupted, SSLBenchError, StoreError, all_faults
-from sslbench.evaluate import evaluate
-from sslbench.features import FeatureStore
-from sslbench.nn.encoder import Encoder
+from sslbench.data.datasets import LabelledDataset
+from sslbench.errors import DataError, Interrupted, StoreError, UnwritableError
+from sslbench.examine import Examination, Examiner, Tally, Watcher
+from sslbench.health.verdict import judge_failure
 from sslbench.plan import Planned
 from sslbench.stages import Stage, specs, stages
-from sslbench.store import Failure, Manifest, Record, Store, now
+from sslbench.store import Failure, Manifest, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
-from sslbench.train.checkpoint import import_tensors
 from sslbench.train.loop import Progress, build_encoder, pretrain, seed_method
-
-
-class Watcher(Protocol):
-    """What is told of a run's course: the progress display, or a test."""
-
-    def stage(self, title: str, number: int, of: int) -> None: ...
-
-    def update(self, done: int, total: int, note: str) -> None: ...
-
-    def finished(self, message: str) -> None: ...
-
-
-@dataclass
-class Tally:
-    """What a call of ``run`` did."""
-
-    done: int = 0
-    already: int = 0
-    failures: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -60,25 +34,23 @@ class Runner:
         stopped: Callable[[], bool] = lambda: False,
         fail_fast: bool = False,
     ) -> None:
-        self.store, self.data_root, self.download = store, data_root, download
-        self.device, self.workers, self.watcher = device, workers, watcher
-        self.stopped, self.fail_fast = stopped, fail_fast
-        self.environment = environment(device)
+        self.store, self.device, self.workers = store, device, workers
+        self.watcher, self.stopped, self.fail_fast = watcher, stopped, fail_fast
+        self.examiner = Examiner(
+            store,
+            data_root=data_root,
+            download=download,
+            device=device,
+            workers=workers,
+            watcher=watcher,
+            stopped=stopped,
+        )
         self.tally = Tally()
-        self._open: dict[str, LabelledDataset] = {}
 
     def check(self, plan: Sequence[Planned]) -> None:
         """Raises one error with all faults of data sets, results folder and changed data."""
-        self.store.check_writable()
-        faults: list[str] = []
         pending = [stage for stage in stages(plan) if not self.is_done(stage)]
-        for spec in specs(pending):
-            if not self.download:
-                faults += check_dataset(spec, self.data_root)
-        if faults:
-            raise DataError(
-                all_faults(list(dict.fromkeys(faults)), f"{len(faults)} faults in data")
-            )
+        self.examiner.check(specs(pending))
         for planned in plan:
             manifest = self.store.manifest(planned.config.id)
             if manifest is not None:
@@ -94,7 +66,7 @@ class Runner:
                 f"expected {config.hash}"
             )
         if manifest.data_digest and any(s.planned is planned for s in pending):
-            digest = self.dataset(config.pretrain.dataset).digest
+            digest = self.examiner.dataset(config.pretrain.dataset).digest
             if digest != manifest.data_digest and manifest.status == "failed":
                 # Whatever it failed of may be mended; what it learnt from other data is not used.
                 (self.store.run_folder(config.id) / "checkpoint.pt").unlink(missing_ok=True)
@@ -105,42 +77,26 @@ class Runner:
                     f"or remove {self.store.run_folder(config.id)}"
                 )
 
-    def dataset(self, spec: DatasetSpec) -> LabelledDataset:
-        name = spec.model_dump_json()
-        if name not in self._open:
-            self._open[name] = open_dataset(spec, self.data_root, self.download)
-        return self._open[name]
-
     def is_done(self, stage: Stage) -> bool:
         run = stage.planned.config.id
+        if stage.key is not None:
+            return self.examiner.is_done(run, stage.planned.evaluations[stage.key])
         manifest = self.store.manifest(run)
         if manifest is None or manifest.status != "done":
             return False
-        if stage.key is None:
-            return (self.store.run_folder(run) / "encoder.safetensors").exists()
-        record = self.store.record(run, stage.planned.evaluations[stage.key].id)
-        return (
-            record is not None
-            and record.status == "done"
-            and record.encoder_digest == manifest.encoder_digest
-        )
+        return (self.store.run_folder(run) / "encoder.safetensors").exists()
 
     def run(self, plan: Sequence[Planned]) -> Tally:
         """Every stage of the plan that has no record. Interrupted passes through."""
         todo = [stage for stage in stages(plan) if not self.is_done(stage)]
         self.tally.already = len(stages(plan)) - len(todo)
         failed: set[str] = set()
-        features = FeatureStore()
         for number, stage in enumerate(todo, start=1):
             run = stage.planned.config.id
             if run in failed:
                 continue
-            if stage.key is None:
-                features = FeatureStore()
             self.watcher.stage(stage.title, number, len(todo))
-            failure = (
-                self._pretrain(stage) if stage.key is None else self._evaluate(stage, features)
-            )
+            failure = self._pretrain(stage) if stage.key is None else self._evaluate(stage)
             if failure is None:
                 self.tally.done += 1
                 continue
@@ -163,7 +119,7 @@ class Runner:
             self.watcher.update(progress.step, progress.steps, epoch)
 
         try:
-            dataset = self.dataset(config.pretrain.dataset)
+            dataset = self.examiner.dataset(config.pretrain.dataset)
             digest = dataset.digest
             method = self._method(planned, dataset)
             trained = pretrain(
@@ -177,11 +133,12 @@ class Runner:
                 on_progress=watch,
                 stopped=self.stopped,
             )
-        except (Interrupted, KeyboardInterrupt, StoreError):
+        except (Interrupted, KeyboardInterrupt, UnwritableError):
             raise
         except Exception as error:
             failure = Failure.of(error)
-            self._write_manifest(planned, digest, failure=failure)
+            changes = {"failure": failure, "health": judge_failure(error)}
+            self.store.write_manifest(self._manifest(planned, digest).model_copy(update=changes))
             self.watcher.finished(f"{stage.title}: FAILED, {failure.message}")
             return failure
         self.store.write_manifest(
@@ -195,11 +152,14 @@ class Runner:
                     "seconds": round(trained.seconds, 3),
                     "peak_memory_gib": round(trained.peak_memory_gib, 3),
                     "losses": trained.losses,
+                    "health": trained.health,
                 }
             )
         )
         seconds = time.monotonic() - began
-        self.watcher.finished(f"{stage.title}: {trained.steps} steps in {seconds:.0f} s")
+        self.watcher.finished(
+            f"{stage.title}: {trained.steps} steps in {seconds:.0f} s, {trained.health.verdict}"
+        )
         return None
 
     def _method(self, planned: Planned, dataset: LabelledDataset) -> Method:
@@ -224,75 +184,14 @@ class Runner:
             config=config.model_dump(mode="json"),
             status="failed",
             data_digest=digest,
-            environment=self.environment,
+            environment=self.examiner.environment,
             created=now(),
         )
 
-    def _write_manifest(self, planned: Planned, digest: str, failure: Failure) -> None:
-        manifest = self._manifest(planned, digest).model_copy(update={"failure": failure})
-        self.store.write_manifest(manifest)
-
-    def _evaluate(self, stage: Stage, features: FeatureStore) -> Failure | None:
-        planned, config = stage.planned, stage.planned.config
+    def _evaluate(self, stage: Stage) -> Failure | None:
+        config = stage.planned.config
         assert stage.key is not None
-        wanted = planned.evaluations[stage.key]
-        began = time.monotonic()
-
-        def watch(done: int, total: int) -> None:
-            self.watcher.update(done, total, "")
-            if self.stopped():
-                raise Interrupted("interrupted; the same command goes on from here")
-
-        record: Record
-        try:
-            manifest = self.store.manifest(config.id)
-            assert manifest is not None
-            encoder, artifacts = self._trained(planned, manifest)
-            record = evaluate(
-                wanted,
-                encoder,
-                artifacts,
-                self.dataset(wanted.dataset),
-                run=config.id,
-                seed=config.seed,
-                store=self.store,
-                features=features,
-                device=self.device,
-                environment=self.environment,
-                workers=self.workers,
-                on_progress=watch,
-            )
-        except (Interrupted, KeyboardInterrupt, StoreError):
-            raise
-        except SSLBenchError as error:  # a data set that cannot be opened, say
-            record = Record(
-                run=config.id,
-                evaluation=wanted.evaluation,
-                dataset=wanted.dataset.name,
-                identity=wanted.hash,
-                status="failed",
-                reason=str(error),
-                failure=Failure.of(error),
-                created=now(),
-            )
-        self.store.write_record(wanted.id, record)
-        if record.failure is not None:
-            self.watcher.finished(f"{stage.title}: FAILED, {record.failure.message}")
-            return record.failure
-        score = record.scores[record.headline]
-        self.watcher.finished(
-            f"{stage.title}: {record.headline} {score.value:.1f}{score.unit} "
-            f"in {time.monotonic() - began:.0f} s"
+        wanted = stage.planned.evaluations[stage.key]
+        return self.examiner.examine(
+            Examination(stage.title, config.id, config.seed, config.encoder, wanted)
         )
-        return None
-
-    def _trained(self, planned: Planned, manifest: Manifest) -> tuple[Encoder, dict[str, Tensor]]:
-        folder = self.store.run_folder(planned.config.id)
-        encoder = Encoder(planned.config.encoder)
-        encoder.load_state_dict(
-            import_tensors(folder / "encoder.safetensors", manifest.encoder_digest)
-        )
-        artifacts: dict[str, Tensor] = {}
-        if (folder / "artifacts.safetensors").exists():
-            artifacts = import_tensors(folder / "artifacts.safetensors")
-        return encoder, artifacts

@@ -9,12 +9,14 @@ import json
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sslbench.config import Settings, build
-from sslbench.errors import ConfigError, SSLBenchError, StoreError
+from sslbench.errors import ConfigError, SSLBenchError, StoreError, UnwritableError
+from sslbench.health.verdict import Health
 
 SCHEMA_VERSION = 1
 T = TypeVar("T", bound="Settings")
@@ -82,6 +84,7 @@ class Record(Settings):
     fingerprint_sha256: str = ""
     encoder_digest: str = ""
     outcomes_sha256: str | None = None
+    spread_sha256: str | None = None  # of what intervals and tests are computed from
     log: dict[str, float] = {}
     seconds: float = 0.0
     environment: Environment | None = None
@@ -105,6 +108,7 @@ class Manifest(Settings):
     seconds: float = 0.0
     peak_memory_gib: float = 0.0
     losses: dict[str, float] = {}  # the last logged terms
+    health: Health | None = None  # None: made before there were verdicts, or failed of other causes
     environment: Environment | None = None
     created: str = ""
 
@@ -146,6 +150,11 @@ class Store:
     def table_folder(self, suite: str) -> Path:
         return self.root / "tables" / suite
 
+    @property
+    def features_folder(self) -> Path:
+        """Shared by all runs, evaluations and suites."""
+        return self.root / "features"
+
     def evaluation_file(self, run: str, evaluation: str, ending: str = "json") -> Path:
         return self.run_folder(run) / "evaluations" / f"{evaluation}.{ending}"
 
@@ -170,14 +179,14 @@ class Store:
         write_json(self.table_folder(plan.suite) / "plan.json", plan)
 
     def check_writable(self) -> None:
-        """Raises StoreError before anything is computed for nothing."""
+        """Raises UnwritableError before anything is computed for nothing."""
         probe = self.root / f".write-test-{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise StoreError(
+            raise UnwritableError(
                 f"results folder {self.root} cannot be written ({error.strerror}). "
                 "Choose another with --results"
             ) from error
@@ -207,7 +216,8 @@ def _read(path: Path, cls: type[T]) -> T | None:
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """``write`` fills a temporary file, which then takes the place of ``path``.
 
-    Raises StoreError if the disk is full or the folder cannot be written; ``path`` is untouched.
+    Raises UnwritableError if the disk is full or the folder cannot be written; ``path`` is
+    untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -217,8 +227,9 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written ({error.strerror or error})") from error
+        with suppress(OSError):  # where a file stands in place of the folder
+            temporary.unlink(missing_ok=True)
+        raise UnwritableError(f"{path} cannot be written ({error.strerror or error})") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -26,8 +26,9 @@ class TableConfig(Settings):
     """One table: which descriptive columns, and which scores."""
 
     describe: tuple[str, ...] = ()  # keys of a method's card
-    columns: dict[str, str]  # title -> KEY.METRIC, or pretrain.seconds and the like
+    columns: dict[str, str]  # title -> KEY.METRIC, KEY.METRIC - KEY.METRIC, or pretrain.seconds
     reported: bool = False  # a line per method with what its paper says
+    mixed: bool = False  # numbers not measured alike may share a column, each marked
     caption: str = ""
 
 

@@ -71,7 +71,7 @@ def test_a_run_ends_in_tables_of_every_kind_with_every_row(smoke: Path) -> None:
 
 def test_every_record_carries_what_a_number_must(smoke: Path) -> None:
     records = [json.loads(f.read_text()) for f in smoke.glob("runs/*/evaluations/*.json")]
-    assert len(records) == 16
+    assert len(records) == 20
     for record in records:
         assert record["status"] == "done"
         assert len(record["fingerprint"]["data"]["digest"]) == 64
@@ -86,7 +86,7 @@ def test_the_same_command_does_nothing_and_says_so(smoke: Path, here: Cli) -> No
     before = stamps(smoke)
     done = here("run", "--suite", "smoke", "--methods", "simclr,hcsc", "--results", str(smoke))
     assert done.returncode == 0
-    assert "Nothing to do: all 20 stages have their records" in done.stdout
+    assert "Nothing to do: all 24 stages have their records" in done.stdout
     assert stamps(smoke) == before
 
 

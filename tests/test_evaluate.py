@@ -11,7 +11,7 @@ from sslbench.config import fingerprint
 from sslbench.data.datasets import open_dataset
 from sslbench.data.spec import dataset_spec
 from sslbench.environment import environment
-from sslbench.errors import Diverged, Interrupted, StoreError
+from sslbench.errors import Interrupted, StoreError, UnwritableError
 from sslbench.evaluate import FileCheckpoint, evaluate
 from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
@@ -98,7 +98,7 @@ def evaluated(dataset, encoder, store):
             run="run",
             seed=seed,
             store=store,
-            features=features or FeatureStore(),
+            features=features or FeatureStore(store.features_folder),
             device=CPU,
             environment=environment(CPU),
             workers=0,
@@ -213,7 +213,9 @@ def test_a_plugin_s_own_error_becomes_a_record_with_its_traceback(evaluated, toy
     assert not store.evaluation_file("run", config.id, "parquet").exists()
 
 
-@pytest.mark.parametrize("error", [Interrupted("stop"), KeyboardInterrupt(), StoreError("full")])
+@pytest.mark.parametrize(
+    "error", [Interrupted("stop"), KeyboardInterrupt(), UnwritableError("full")]
+)
 def test_an_interrupt_and_a_full_disk_pass_through(evaluated, error):
     def stop(done, total):
         raise error
@@ -229,120 +231,6 @@ def test_scores_that_are_no_means_have_intervals_too(evaluated, toy):
     assert slow.scores["half"].interval.method.startswith("200 ")
     assert fast.scores["half"].interval.method.startswith("1000 ")
     assert fast.scores["half"].interval.low == 0.0
-
-
-# ---- features ---------------------------------------------------------------------------------
-
-
-def test_features_are_computed_once_for_all_evaluations_of_an_encoder(evaluated):
-    told = []
-    features = FeatureStore()
-    evaluated(features=features, progress=lambda done, total: told.append(total))
-    assert set(told) == {384, 192}
-    told.clear()
-    evaluated("linear_probe", {"epochs": 1}, features=features, progress=lambda *a: told.append(a))
-    assert told == [(1, 2), (2, 2)]  # the probe's own
-
-
-def test_a_full_store_lets_go_of_what_was_used_longest_ago(dataset, encoder):
-    told = []
-    # Room beside train for one layer of test (192 rows), not for a second layer of it.
-    store = FeatureStore(limit_gib=4 * encoder.dim * 250 / 2**30)
-
-    def ask(split, layer=-1):
-        told.clear()
-        store.features(
-            encoder.eval(),
-            dataset,
-            split,
-            layer,
-            LOOKS,
-            seed=0,
-            device=CPU,
-            workers=0,
-            on_progress=lambda done, total: told.append(total),
-        )
-        return "computed" if told else "kept"
-
-    assert [ask("train"), ask("test")] == ["computed", "computed"]
-    assert ask("train") == "kept"  # and so test is the older one
-    assert ask("test", -2) == "computed"
-    assert ask("train") == "kept"
-    assert ask("test") == "computed"
-
-
-def test_a_test_set_does_not_drive_out_training_features_above_the_limit(dataset, encoder):
-    store = FeatureStore(limit_gib=4 * encoder.dim * 200 / 2**30)
-    train = features_of(encoder, dataset, store=store)
-    features_of(encoder, dataset, "test", store=store)
-    assert features_of(encoder, dataset, store=store).x is train.x
-
-
-def features_of(encoder, dataset, split="train", layer=-1, looks=LOOKS, store=None):
-    return (store or FeatureStore()).features(
-        encoder,
-        dataset,
-        split,
-        layer,
-        looks,
-        seed=0,
-        device=CPU,
-        workers=0,
-        on_progress=lambda done, total: None,
-    )
-
-
-def test_features_are_the_encoder_s_output_in_eval_mode_and_order(encoder, dataset):
-    encoder.train()
-    before = tensors_digest(encoder.state_dict())
-    found = features_of(encoder, dataset, "test")
-    assert encoder.training
-    assert tensors_digest(encoder.state_dict()) == before
-    pixels = torch.stack([dataset.images("test").read(p) for p in (0, 100, 191)]) / 255
-    with torch.no_grad():
-        expected = encoder.eval()(pixels)
-    torch.testing.assert_close(found.x[[0, 100, 191]], expected)
-    assert found.y.tolist() == dataset.labels("test").tolist()
-    assert found.index.tolist() == list(range(192))
-
-
-def test_fit_and_held_out_divide_the_training_images(encoder, dataset):
-    store = FeatureStore()
-    train, fit, held = (
-        features_of(encoder, dataset, split, store=store) for split in ("train", "fit", "held_out")
-    )
-    assert sorted(fit.index.tolist() + held.index.tolist()) == train.index.tolist()
-    assert len(held.index) == dataset.held_out(0).sum()
-    assert torch.equal(held.x, train.x[held.index])
-    assert torch.equal(fit.y, train.y[fit.index])
-
-
-def test_a_layer_is_a_feature_map_averaged_over_positions(encoder, dataset):
-    with torch.no_grad():
-        maps = encoder.eval().feature_maps(dataset.images("test").read(0)[None] / 255)
-    for layer in (0, -2):
-        found = features_of(encoder, dataset, "test", layer)
-        torch.testing.assert_close(found.x[:1], maps[layer].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
-
-
-def test_another_encoder_or_preprocessing_is_computed_anew(encoder, dataset):
-    store = FeatureStore()
-    one = features_of(encoder, dataset, store=store)
-    bicubic = features_of(
-        encoder, dataset, looks=Preprocessing(image_size=24, filter="bicubic"), store=store
-    )
-    with torch.no_grad():
-        next(encoder.parameters()).mul_(2)
-    other = features_of(encoder, dataset, store=store)
-    assert not torch.equal(one.x, bicubic.x)
-    assert not torch.equal(one.x, other.x)
-
-
-def test_an_encoder_that_diverged_is_told_from_a_bad_one(encoder, dataset):
-    with torch.no_grad():
-        next(encoder.parameters()).fill_(float("nan"))
-    with pytest.raises(Diverged, match="192 of 192 images of objects_tiny"):
-        features_of(encoder, dataset, "test")
 
 
 # ---- checkpoints ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is copied for the repository: tables and records, no weights, no outcomes."""
+"""What is copied for the repository: tables, records and spreads; no weights, no outcomes."""
 
 from pathlib import Path
 
@@ -17,7 +17,11 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
     store.write_manifest(Manifest(run="moco-x", hash="0", config={}, status="done"))
     record = Record(run="moco-x", evaluation="knn", dataset="d", identity="1", status="done")
     store.write_record("knn-d-1", record)
-    for name in ("encoder.safetensors", "evaluations/knn-d-1.parquet"):
+    for name in (
+        "encoder.safetensors",
+        "evaluations/knn-d-1.parquet",
+        "evaluations/knn-d-1.spread.parquet",
+    ):
         (store.run_folder("moco-x") / name).write_bytes(b"large")
     (store.table_folder("s") / "main.md").write_text("a table")
     (tmp_path / "public" / "s").mkdir(parents=True)
@@ -29,6 +33,7 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
         "s/plan.json",
         "s/records/moco-x/manifest.json",
         "s/records/moco-x/knn-d-1.json",
+        "s/records/moco-x/knn-d-1.spread.parquet",
     }
     publish("s", tmp_path / "local", tmp_path / "public", name="s-moco")
     assert (tmp_path / "public" / "s-moco" / "main.md").read_text() == "a table"

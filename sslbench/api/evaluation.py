@@ -17,6 +17,8 @@ from sslbench.nn.encoder import Encoder
 
 if TYPE_CHECKING:  # methods import this package too, and must not reach labels through it
     from sslbench.data.datasets import LabelledDataset
+    from sslbench.data.images import ImageSet
+    from sslbench.data.loaders import CentreViews
 
 Split = Literal["train", "fit", "held_out", "test"]  # train = fit (90 %) + held_out (10 %)
 Selection = Literal["none", "held_out", "paper"]  # on what tuned values were chosen; paper = test
@@ -73,11 +75,21 @@ class EvaluationContext(Protocol):
     device: torch.device
     seed: int
     checkpoint: Checkpoint
+    workers: int  # processes that decode images
+    image_size: int  # sides of what the encoder is shown
 
     def features(
         self, encoder: Encoder, dataset: "LabelledDataset", split: Split, layer: int = -1
     ) -> Features:
-        """Computed once per (encoder, data, preprocessing), shared by evaluations, float32."""
+        """Encoded once per (encoder, data, preprocessing, layer), kept on disk and shared, float32.
+
+        ``x`` is mapped from a file that may be larger than the memory: take rows a block at a time,
+        and change copies only.
+        """
+        ...
+
+    def centre_views(self, images: "ImageSet") -> "CentreViews":
+        """Images as ``features`` shows them to an encoder, in batches, in their order."""
         ...
 
     def progress(self, done: int, total: int) -> None: ...
@@ -91,7 +103,8 @@ class Evaluation(ABC):
     Config: ClassVar[type[Settings]]
     metrics: tuple[Metric, ...]  # the first is the headline; an instance may add what it was set to
     freezes: ClassVar[bool] = True  # the runner checks that the encoder came back unchanged
-    version: ClassVar[int] = 1  # part of the fingerprint
+    version: int = 1  # part of the fingerprint; an instance's may depend on what it was set to
+    halves: ClassVar[bool] = False  # repeated items bias the scores: intervals by half-samples
     trial: ClassVar[Mapping[str, Any]] = {}  # settings that make any protocol a matter of seconds
 
     def __init__(self, config: Any) -> None:

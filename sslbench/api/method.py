@@ -150,6 +150,15 @@ class Method(nn.Module, ABC):
         """The encoder that is exported; DINO returns its teacher's."""
         return self.encoder
 
+    def prototype_scores(self, images: Tensor) -> Tensor | None:
+        """N x M: how near images (N x 3 x H x W) are to M prototypes that are learnt.
+
+        For the run's health only; called in eval mode, without gradient. ``Clusters`` are found
+        without it.
+        """
+        del images
+        return None
+
     def artifacts(self) -> dict[str, Tensor]:
         """What is saved beside the encoder, such as prototypes and their parents."""
         return {}

@@ -12,6 +12,8 @@ import typer
 
 from sslbench import __version__
 from sslbench.cli.check import check
+from sslbench.cli.evaluate import evaluate
+from sslbench.cli.features import features
 from sslbench.cli.listing import list_
 from sslbench.cli.run import run
 from sslbench.cli.show import show
@@ -32,10 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run)
+app.command("evaluate")(evaluate)
 app.command("list")(list_)
 app.command("show")(show)
 app.command("table")(table)
 app.command("check")(check)
+app.command("features")(features)
 
 
 def _version(wanted: bool) -> None:

@@ -38,6 +38,12 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="The folder that holds the data sets. Default: $SSLBENCH_DATA."),
 ]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="Download data sets that are missing.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Processes that decode images. Default: cores.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps ...")]
 
 

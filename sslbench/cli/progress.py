@@ -17,7 +17,7 @@ LINE_SECONDS = 15.0  # between two plain lines of one stage
 
 
 class ProgressWatcher:
-    """The ``Watcher`` of the runner. Two bars: all stages, and the steps of the current one."""
+    """The ``Watcher`` of a call. Two bars: all stages, and the steps of the current one."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -1,11 +1,6 @@
 """``sslbench run``: does whatever of a suite has no record yet, then shows its table."""
 
 import shlex
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -14,11 +9,13 @@ from sslbench.cli.options import (
     RESULTS,
     DataOption,
     DeviceOption,
+    DownloadOption,
     MethodsOption,
     ResultsOption,
     SeedsOption,
     SetOption,
     SuiteOption,
+    WorkersOption,
     data_root,
 )
 from sslbench.suite import DEFAULT_SUITE
@@ -31,13 +28,9 @@ def run(
     set_: SetOption = None,
     results: ResultsOption = RESULTS,
     data: DataOption = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Download data sets that are missing.")
-    ] = False,
+    download: DownloadOption = False,
     device: DeviceOption = "auto",
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes that decode images. Default: cores.")
-    ] = None,
+    workers: WorkersOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the plan and what data is missing; run nothing."),
@@ -54,9 +47,10 @@ def run(
 
     from rich.console import Console
 
+    from sslbench.cli.ending import ended
     from sslbench.cli.planning import planned
     from sslbench.cli.progress import ProgressWatcher
-    from sslbench.cli.table import show_tables
+    from sslbench.cli.signals import stop_signals
     from sslbench.environment import pick_device
     from sslbench.runner import Runner
     from sslbench.stages import rows
@@ -75,7 +69,7 @@ def run(
 
         print_plan(console, store, plan, root)
         return
-    with _signals() as stopped, ProgressWatcher(console) as watcher:
+    with stop_signals() as stopped, ProgressWatcher(console) as watcher:
         runner = Runner(
             store,
             data_root=root,
@@ -98,14 +92,7 @@ def run(
             )
         )
         tally = runner.run(plan)
-    if not tally.done and not tally.failures:
-        console.print(f"Nothing to do: all {tally.already} stages have their records.")
-    show_tables(console, store, loaded.name)
-    if tally.failures:
-        print(f"sslbench: {len(tally.failures)} stages failed:", file=sys.stderr)
-        for failure in tally.failures:
-            print(f"  - {failure}", file=sys.stderr)
-        raise typer.Exit(1)
+    ended(console, store, loaded.name, tally)
 
 
 def _command(
@@ -119,31 +106,3 @@ def _command(
     for change in changes:
         words += ["--set", change]
     return shlex.join(words) + (" --data DIR" if data else "")
-
-
-@contextmanager
-def _signals() -> Iterator["Stop"]:
-    """The first Ctrl-C or termination asks for a checkpoint; a second Ctrl-C stops at once."""
-    stop = Stop()
-    before = {s: signal.signal(s, stop.asked) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Stop:
-    """Whether the user asked to stop."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-
-    def __call__(self) -> bool:
-        return self.wanted
-
-    def asked(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self.wanted:
-            raise KeyboardInterrupt
-        self.wanted = True

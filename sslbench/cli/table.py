@@ -37,8 +37,8 @@ def show_tables(console: "Console", store: "Store", suite: str) -> None:
     """Writes all tables of a suite and prints them with their paths."""
     from sslbench.report.write import tables, write_tables
 
-    reported = reported_folder()
-    for built in tables(store, suite, reported):
-        console.print(built.to_rich())
-    for path in write_tables(store, suite, reported):
+    built = tables(store, suite, reported_folder())
+    for table in built:
+        console.print(table.to_rich())
+    for path in write_tables(store, built):
         console.print(f"  {path}", style="dim", highlight=False, markup=False)

@@ -1,29 +1,32 @@
 """The checks of an evaluation, or of one of its named settings."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from sslbench.api import Evaluation, evaluations
-from sslbench.config import build
+from sslbench.config import build, fingerprint
+from sslbench.conformance.patches import CLASSES, other_test_labels, patches
 from sslbench.conformance.results import Check
 from sslbench.data.datasets import LabelledDataset, open_dataset
-from sslbench.data.images import HeldImages
-from sslbench.data.readers.source import SplitData
-from sslbench.data.spec import DatasetSpec, Level, dataset_spec
+from sslbench.data.spec import dataset_spec
 from sslbench.environment import environment
 from sslbench.errors import ConfigError, PluginError
-from sslbench.evaluate import evaluate
+from sslbench.evaluate import evaluate, marks_of
 from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.encoder import Encoder
 from sslbench.protocols import resolve_evaluation
 from sslbench.run import EvaluationConfig
-from sslbench.store import Record, Store
+from sslbench.stats.items import ItemRows
+from sslbench.store import Record, Score, Store
 from sslbench.suite import EvaluationEntry
 
 CPU = torch.device("cpu")
@@ -34,46 +37,12 @@ ENCODER = EncoderConfig(
     stem="small",
     stem_stride=2,
 )
-CLASSES, TRAIN, TEST = 4, 320, 200
 
 
-class _Patches:
-    """Plain colours, one per class, with a little noise: the easiest data set; or shuffled."""
-
-    def __init__(self, shuffled: bool) -> None:
-        self.shuffled = shuffled
-
-    def faults(self) -> list[str]:
-        return []
-
-    def class_names(self) -> list[list[str]]:
-        return [[f"colour {number}" for number in range(CLASSES)]]
-
-    def files(self) -> tuple[Path, Iterable[str]] | None:
-        return None
-
-    def read(self, split: str) -> SplitData:
-        count = TRAIN if split == "train" else TEST
-        draws = np.random.default_rng([count, 1])
-        labels = np.arange(count) % CLASSES
-        colours = np.array([[230, 30, 30], [30, 230, 30], [30, 30, 230], [230, 230, 230]])
-        noise = draws.integers(-20, 20, (count, 3, 32, 32))
-        pixels = np.clip(colours[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
-        if self.shuffled:
-            labels = draws.permutation(labels)
-        return SplitData(HeldImages(torch.from_numpy(pixels)), labels[:, None].astype(np.int64))
-
-
-def _patches(shuffled: bool) -> LabelledDataset:
-    spec = DatasetSpec(
-        name="patches",
-        levels=(Level(name="colour", classes=CLASSES),),
-        splits={"train": TRAIN, "test": TEST},
-        source="rendered",
-        image_size=32,
-        options={"shuffled": shuffled},
-    )
-    return LabelledDataset(spec, None, _Patches(shuffled))
+@dataclass(frozen=True)
+class _Measured:
+    record: Record
+    table: pa.Table  # read back from the disk
 
 
 class _Trial:
@@ -106,8 +75,9 @@ class _Trial:
             reasons.append(reason)
         raise ConfigError(f"suits none of the embedded data sets: {'; '.join(reasons)}")
 
-    def measured(self, wanted: EvaluationConfig, dataset: LabelledDataset) -> Record:
+    def measured(self, wanted: EvaluationConfig, dataset: LabelledDataset) -> _Measured:
         with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder))
             record = evaluate(
                 wanted,
                 self.encoder,
@@ -115,36 +85,127 @@ class _Trial:
                 dataset,
                 run="check",
                 seed=0,
-                store=Store(Path(folder)),
-                features=FeatureStore(),
+                store=store,
+                features=FeatureStore(store.features_folder),
                 device=CPU,
                 environment=environment(CPU),
                 workers=0,
                 on_progress=lambda done, total: None,
             )
-        if record.failure is not None:
-            raise PluginError(f"{record.failure.kind}: {record.failure.message}")
-        return record
+            if record.failure is not None:
+                raise PluginError(f"{record.failure.kind}: {record.failure.message}")
+            path = store.evaluation_file("check", wanted.id, "parquet")
+            return _Measured(record, pq.read_table(path, memory_map=False))
+
+    @cached_property
+    def once(self) -> _Measured:
+        """The embedded data, measured once for all checks of what came of it."""
+        return self.measured(self.wanted, open_dataset(self.wanted.dataset, None))
 
     def easy_and_hopeless(self) -> None:
         if self.wanted.dataset.task != "classification" or not self.plugin.freezes:
             return
-        headline = self.plugin.metrics[0].name
+        found = []
         for shuffled in (False, True):
-            dataset = _patches(shuffled)
+            dataset = patches(shuffled)
             wanted = self.wanted.model_copy(update={"dataset": dataset.spec})
-            value = self.measured(wanted, dataset).scores[headline].value
-            chance = 100 / CLASSES
-            if not shuffled and value < 95:
-                raise PluginError(f"{headline} is {value:.1f} where classes are plain colours")
-            if shuffled and abs(value - chance) > 15:
-                raise PluginError(f"{headline} is {value:.1f} for shuffled labels, not {chance}")
+            record = self.measured(wanted, dataset).record
+            found.append(record.scores[record.headline])
+        easy, hopeless = found
+        name, chance = record.headline, 100 / CLASSES
+        if easy.unit != "%":  # chance is not known, but classes in plain sight are better than it
+            better = easy.value > hopeless.value
+            if easy.value != hopeless.value and better != easy.higher_is_better:
+                raise PluginError(
+                    f"{name} is {easy.value:.3g} where classes are plain colours, no better than "
+                    f"{hopeless.value:.3g} for shuffled labels"
+                )
+            return
+        if easy.value < 95:
+            raise PluginError(f"{name} is {easy.value:.1f} where classes are plain colours")
+        low, high = _three_standard_errors(hopeless)
+        if not low <= chance <= high:
+            raise PluginError(
+                f"{name} is {hopeless.value:.1f} for shuffled labels, with three standard errors "
+                f"{low:.1f} to {high:.1f}, but chance is {chance:.1f}: do test labels leak?"
+            )
 
     def repeats(self) -> None:
-        dataset = open_dataset(self.wanted.dataset, None)
-        one, other = (self.measured(self.wanted, dataset) for _ in range(2))
+        again = self.measured(self.wanted, open_dataset(self.wanted.dataset, None))
+        one, other = self.once.record, again.record
         if one.scores != other.scores or one.outcomes_sha256 != other.outcomes_sha256:
             raise PluginError(f"the same seed gave {one.scores} and {other.scores}")
+
+    def scores_come_from_the_table(self) -> None:
+        table, scores = self.once.table, self.once.record.scores
+        kept = {name: score.value for name, score in scores.items()}
+        order = np.random.default_rng(0).permutation(table.num_rows)
+        shuffled = table.take(pa.array(order))
+        _same("the table read back from the disk", self.plugin.score(table), kept)
+        _same("the table with its rows in another order", self.plugin.score(shuffled), kept)
+        drawn = np.random.default_rng(1).integers(0, ItemRows(table).items, ItemRows(table).items)
+        for rows in (ItemRows(table), ItemRows(shuffled)):
+            resampler = self.plugin.resampler(rows.table)
+            if resampler is not None:
+                _same("resampler with every item once", resampler(np.ones(rows.items, int)), kept)
+                times = np.bincount(drawn, minlength=rows.items)
+                wanted = self.plugin.score(rows.resampled(drawn))
+                _same("resampler of a draw", resampler(times), wanted)
+
+    def test_labels_choose_nothing(self) -> None:
+        if self.once.record.fingerprint["selection"] == "paper":
+            return
+        dataset = other_test_labels(self.wanted.dataset)
+        one, other = self.once.record.chosen, self.measured(self.wanted, dataset).record.chosen
+        if one != other:
+            raise PluginError(
+                f"with other test labels it chose {other}, before {one}. Select on held_out, or "
+                "say selection: paper"
+            )
+
+    def selection_is_in_the_fingerprint(self) -> None:
+        if "selection" not in self.plugin.Config.model_fields:
+            return
+        dataset = open_dataset(self.wanted.dataset, None)
+        found = {}
+        for selection in ("held_out", "paper"):
+            settings = {**self.wanted.settings, "selection": selection}
+            built = build(self.plugin.Config, settings, self.label)
+            wanted = self.wanted.model_copy(
+                update={"settings": built.hashed(), "version": self.plugin(built).version}
+            )
+            marks = marks_of(wanted, self.plugin(built), dataset)
+            if marks["selection"] != selection:
+                raise PluginError(
+                    f"with settings.selection: {selection} the fingerprint says "
+                    f"{marks['selection']!r}: the property `selection` must follow the setting"
+                )
+            found[selection] = fingerprint(marks), wanted.hash
+        if any(one == other for one, other in zip(*found.values(), strict=True)):
+            raise PluginError(
+                "held_out and paper have one fingerprint: settings.selection is kept "
+                "out of hashed()"
+            )
+
+
+def _three_standard_errors(score: Score) -> tuple[float, float]:
+    """Around the score. Its interval of 95 % would accuse one honest protocol in twenty."""
+    assert score.interval is not None
+    low, high = score.interval.low, score.interval.high
+    wider = 3 / 1.96
+    return score.value - wider * (score.value - low), score.value + wider * (high - score.value)
+
+
+def _same(what: str, found: Mapping[str, float], wanted: Mapping[str, float]) -> None:
+    """Raises PluginError if scores differ by more than the order of a sum can make them."""
+    if found.keys() != wanted.keys() or not all(
+        np.isclose(found[name], wanted[name], rtol=1e-9, atol=1e-9, equal_nan=True)
+        for name in wanted
+    ):
+        raise PluginError(
+            f"{what} gives {dict(found)}, expected {dict(wanted)}. A score must be a function of "
+            "the table alone, whatever the order of its rows"
+        )
 
 
 def evaluation_checks(label: str) -> list[Check]:
@@ -154,4 +215,10 @@ def evaluation_checks(label: str) -> list[Check]:
         ("settings resolve and a data set suits it", trial.resolve),
         ("plain colours score near 100, shuffled labels near chance", trial.easy_and_hopeless),
         ("scores match the metrics, frozen stays frozen, the same seed repeats", trial.repeats),
+        ("scores come from the stored table alone", trial.scores_come_from_the_table),
+        ("test labels leave what is chosen unchanged", trial.test_labels_choose_nothing),
+        (
+            "held_out and paper have fingerprints of their own",
+            trial.selection_is_in_the_fingerprint,
+        ),
     ]

@@ -21,7 +21,10 @@ from sslbench.plan import Planned
 from sslbench.registry import METHODS
 from sslbench.train.loop import Progress
 
-RESERVED = {"loss", "lr", "step", "epoch", "seconds"}  # what the trainer logs itself
+RESERVED = {  # what the trainer logs itself
+    *("loss", "lr", "step", "epoch", "seconds", "health"),
+    *("gradient_norm", "largest_gradient_norm", "weight_norm"),
+}
 # Neither divides the images or a queue that was scaled to a batch of 32; the second exceeds it.
 FEW_IMAGES, BATCHES = 250, (28, 100)
 

@@ -16,6 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from sslbench.config import fingerprint
+from sslbench.data.checks import (
+    check_can_be_divided,
+    check_shape,
+    shared_faults,
+    split_faults,
+)
 from sslbench.data.draws import Draws, permutation
 from sslbench.data.images import FileImages, HeldImages, ImageSet
 from sslbench.data.readers.coco import CocoSource
@@ -145,20 +151,44 @@ class LabelledDataset:
         """Which training images selection may use: a tenth, the same for the same seed.
 
         With one label per image it is stratified by the finest: a tenth of each class, at least one
-        image of each class that has two or more.
+        image of it, so that every class is on both sides. Raises DataError if a class has a single
+        image, or if there are too few images to hold one out.
         """
         count = len(self.images("train"))
         keys = Draws(seed, "held out", range(count)).bits("order")[:, 0]
         if self.spec.task != "classification":
+            if round(_HELD_OUT * count) == 0:
+                raise DataError(
+                    f"{self.spec.name}, train: {count} images, of which a tenth is none to hold "
+                    "out. Add images"
+                )
             return _smallest(keys, round(_HELD_OUT * count))
         finest = self.labels("train")[:, 0]
+        check_can_be_divided(self.spec, finest, self.class_names())
         chosen = np.zeros(count, dtype=np.bool_)
         for cls in np.unique(finest):
             members = np.flatnonzero(finest == cls)
-            if len(members) > 1:
-                share = max(1, round(_HELD_OUT * len(members)))
-                chosen[members[_smallest(keys[members], share)]] = True
+            share = max(1, round(_HELD_OUT * len(members)))
+            chosen[members[_smallest(keys[members], share)]] = True
         return chosen
+
+    def check_measurable(self) -> None:
+        """Raises one DataError with all that keeps evaluations from measuring on this data.
+
+        Each class is in train and in test, at every level; test images are two at least, and none
+        of them is a file of train. Duplicates under other names are not looked for.
+        """
+        if self._faults:
+            raise DataError(all_faults(self._faults, f"{self.spec.name}: nothing to measure on:"))
+
+    @cached_property
+    def _faults(self) -> list[str]:
+        train, test = self._split("train"), self._split("test")
+        return [
+            *split_faults(self.spec, "train", train, self.class_names),
+            *split_faults(self.spec, "test", test, self.class_names),
+            *shared_faults(self.spec, train.images, test.images),
+        ]
 
     @cached_property
     def digest(self) -> str:
@@ -181,7 +211,7 @@ class LabelledDataset:
             raise DataError(f"{self.spec.name} has no split {split!r}. Known: {known}")
         if split not in self._read:
             whole = self._source.read(split)
-            _check_labels(self.spec, split, whole)
+            check_shape(self.spec, split, whole)
             wanted = self.spec.subset.get(split)
             self._read[split] = whole if wanted is None else _part(self.spec, split, whole, wanted)
         return self._read[split]
@@ -202,34 +232,17 @@ def _part(spec: DatasetSpec, split: str, whole: SplitData, wanted: int) -> Split
     keep = np.sort(permutation(0, f"subset/{split}", len(whole.images))[:wanted])
     labels = None if whole.labels is None else whole.labels[keep]
     boxes = None if whole.boxes is None else tuple(whole.boxes[position] for position in keep)
-    return SplitData(_chosen(whole.images, keep), labels, boxes)
+    return SplitData(chosen_images(whole.images, keep), labels, boxes)
 
 
-def _chosen(images: ImageSet, keep: Integers) -> ImageSet:
+def chosen_images(images: ImageSet, keep: Integers) -> ImageSet:
+    """The images at the positions ``keep``, in that order, without reading a file."""
     if isinstance(images, HeldImages):
         return HeldImages(images.pixels[torch.from_numpy(keep)])
     assert isinstance(images, FileImages)
     paths = images.paths
     chosen = paths.at(keep) if isinstance(paths, PathList) else [paths[k] for k in keep]
     return FileImages(chosen)
-
-
-def _check_labels(spec: DatasetSpec, split: str, data: SplitData) -> None:
-    if data.labels is None:
-        return
-    several = spec.task != "classification"
-    width = spec.levels[0].classes if several else len(spec.levels)
-    if data.labels.shape != (len(data.images), width):
-        raise DataError(
-            f"{spec.name}, {split}: labels of shape {data.labels.shape} for {len(data.images)} "
-            f"images, expected {(len(data.images), width)}"
-        )
-    for level, column in zip(spec.levels, () if several else data.labels.T, strict=False):
-        if len(column) and not 0 <= column.min() <= column.max() < level.classes:
-            raise DataError(
-                f"{spec.name}, {split}: {level.name} labels run from {column.min()} to "
-                f"{column.max()}, expected 0 to {level.classes - 1}"
-            )
 
 
 def _digest(folder: Path, names: list[str]) -> str:

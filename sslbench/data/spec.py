@@ -45,6 +45,16 @@ class DatasetSpec(Settings):
                 raise ValueError(f"subset {split}: {count} does not fit the split's {known} images")
         return self
 
+    def not_classified(self, level: int) -> str | None:
+        """Why images have not one class each of several at a level of labels, or None."""
+        if self.task != "classification":
+            return f"it needs one class per image; {self.name} is a {self.task} data set"
+        if level >= len(self.levels):
+            return f"level {level}: {self.name} has {len(self.levels)} label levels"
+        if self.levels[level].classes < 2:
+            return f"{self.name} has one class, of which every image is"
+        return None
+
     def images(self, split: str) -> int | None:
         """How many images of a split are used, where that is known without looking."""
         return self.subset.get(split, self.splits[split])

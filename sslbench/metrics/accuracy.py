@@ -32,7 +32,11 @@ def prediction_table(labels: Ints, ranked: Mapping[str, Ints]) -> pa.Table:
 
 
 def hits(table: pa.Table, column: str, ranks: int) -> NDArray[np.bool_]:
-    """For each row (N), whether its label is among the first ``ranks`` classes of a column."""
+    """For each item (N, by number), whether its label is among a column's first ``ranks`` classes.
+
+    Comparisons of two tables pair their items, so the order must not depend on that of the rows.
+    """
+    table = table.sort_by("item")
     classes = table[column].combine_chunks()
     width = classes.type.list_size
     ranked = classes.flatten().to_numpy().reshape(-1, width)  # N x width

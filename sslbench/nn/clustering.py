@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sslbench.errors import ConfigError, Diverged
+from sslbench.errors import Collapsed, ConfigError, Diverged
 from sslbench.nn.losses import unit
 
 _SMOOTHING = 10  # alpha of PCL's concentration: small clusters shall not look tight
@@ -57,7 +57,7 @@ def kmeans(
     At most ``max_points`` x ``clusters`` points, drawn by seed, train it; then all are assigned.
     ``spherical`` takes the rows at length 1 and keeps the centroids there, so that the nearest is
     that of the largest cosine. Raises ConfigError for fewer points than clusters, Diverged for
-    features that are not finite or all equal.
+    features that are not finite, Collapsed where all are equal.
     """
     count, dim = features.shape
     if not 1 <= clusters <= count:
@@ -68,7 +68,7 @@ def kmeans(
         raise Diverged("the features to cluster are not finite: training has diverged")
     features = unit(features) if spherical else features
     if count > 1 and features.var(0, correction=0).sum() <= _EQUAL:
-        raise Diverged(f"the {count} features to cluster are all equal: training has collapsed")
+        raise Collapsed(f"the {count} features to cluster are all equal: training has collapsed")
     points = _points(features)
     training = faiss.Clustering(dim, clusters)
     training.niter, training.nredo, training.seed = iterations, redo, seed

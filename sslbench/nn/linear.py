@@ -1,12 +1,11 @@
-"""Linear classifiers trained under many settings in one pass.
+"""Linear classifiers, one per setting, that are trained side by side and compared.
 
 All heads see the same batches, so their weights lie side by side in one matrix and a step costs
 two matrix products. The gradient of the cross-entropy is written out: probabilities less one-hot
 labels.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +49,23 @@ class Standardiser:
     def __call__(self, features: Tensor) -> Tensor:
         return (features - self.mean) * self.scale
 
+    def to(self, device: torch.device) -> "Standardiser":
+        return Standardiser(self.mean.to(device), self.scale.to(device))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features that may be larger than the memory: a block at a time is moved and standardised."""
+
+    x: Tensor  # N x D
+    device: torch.device
+    standardise: Standardiser | None = None  # on the device
+
+    def __getitem__(self, which: Tensor | slice) -> Tensor:
+        """n x D on the device."""
+        rows = self.x[which].to(self.device)
+        return rows if self.standardise is None else self.standardise(rows)
+
 
 @dataclass(frozen=True)
 class LinearHeads:
@@ -63,68 +79,100 @@ class LinearHeads:
         """Which heads (heads, bool) did not diverge."""
         return self.weight.isfinite().all(dim=0).all(dim=0) & self.bias.isfinite().all(dim=0)
 
-    def accuracy(self, features: Tensor, labels: Tensor) -> Tensor:
+    def alone(self, head: int) -> "LinearHeads":
+        """A copy of one head, which further training leaves as it is."""
+        keep = slice(head, head + 1)
+        return LinearHeads(self.weight[:, :, keep].clone(), self.bias[:, keep].clone())
+
+    def accuracy(self, features: Rows, labels: Tensor) -> Tensor:
         """The share of right answers of each head: heads, float64, -1 for one that diverged."""
         classes, heads = self.bias.shape
-        right = torch.zeros(heads, dtype=torch.int64, device=features.device)
+        right = torch.zeros(heads, dtype=torch.int64, device=self.bias.device)
         rows = max(1, BLOCK // (heads * classes))
-        for x, y in zip(torch.split(features, rows), torch.split(labels, rows), strict=True):
-            logits = torch.addmm(self.bias.flatten(), x, self.weight.flatten(1))
+        for first in range(0, len(labels), rows):
+            block = slice(first, first + rows)
+            y = labels[block].to(self.bias.device)
+            logits = torch.addmm(self.bias.flatten(), features[block], self.weight.flatten(1))
             answers = logits.view(-1, classes, heads).argmax(dim=1)  # n x heads
             right += (answers == y[:, None]).sum(dim=0)
         return torch.where(self.finite, right.double() / len(labels), -1.0)
 
-    def ranked(self, head: int, features: Tensor, ranks: int) -> Tensor:
+    def ranked(self, head: int, features: Rows, ranks: int) -> Tensor:
         """The best classes of one head, best first: N x ranks. Raises Diverged if it diverged."""
         if not self.finite[head]:
             raise Diverged("the linear classifier's weights are not finite: take a smaller rate")
-        logits = features @ self.weight[:, :, head] + self.bias[:, head]
+        logits = features[:] @ self.weight[:, :, head] + self.bias[:, head]
         return logits.sort(dim=1, descending=True, stable=True).indices[:, :ranks]
 
 
-def fit_linear(
-    features: Tensor,
-    labels: Tensor,
-    classes: int,
-    settings: Sequence[Setting],
-    *,
-    epochs: int,
-    batch_size: int,
-    momentum: float,
-    seed: int,
-    on_epoch: Callable[[int], None],
-) -> LinearHeads:
-    """A head per setting, by SGD with momentum and a cosine to 0, from weights of 0.
+class HeadsInTraining:
+    """A head per setting on one input, trained step by step by SGD with momentum.
 
-    ``features``: N x D, ``labels``: N. The bias does not decay. The order of the images depends on
-    the seed and on N only. A rate that is too high leaves a head with weights that are not finite.
+    The bias does not decay. A rate that is too high leaves a head with weights that are not finite.
     """
-    n, dim = features.shape
-    heads = len(settings)
-    lr, decay = (
-        torch.tensor(values, device=features.device).repeat(classes)
-        for values in ([s.lr for s in settings], [s.weight_decay for s in settings])
-    )
-    weight = features.new_zeros(dim, classes * heads)
-    bias = features.new_zeros(classes * heads)
-    weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
-    generator = torch.Generator().manual_seed(seed)
-    steps, step = epochs * math.ceil(n / batch_size), 0
-    for epoch in range(epochs):
-        order = torch.randperm(n, generator=generator).to(features.device)
-        for index in torch.split(order, batch_size):
-            x, y = features[index], labels[index]
-            error = torch.addmm(bias, x, weight).view(-1, classes, heads).softmax(dim=1)
-            error[torch.arange(len(y), device=y.device), y] -= 1.0  # n x classes x heads
-            error = error.view(len(y), -1) / len(y)
-            rate = lr * (0.5 * (1.0 + math.cos(math.pi * step / steps)))
-            weight_velocity.mul_(momentum).addmm_(x.T, error).addcmul_(weight, decay)
-            bias_velocity.mul_(momentum).add_(error.sum(dim=0))
-            weight.addcmul_(weight_velocity, rate, value=-1.0)
-            bias.addcmul_(bias_velocity, rate, value=-1.0)
-            step += 1
-        on_epoch(epoch + 1)
-    return LinearHeads(weight.view(dim, classes, heads), bias.view(classes, heads))
+
+    def __init__(
+        self,
+        weight: Tensor,
+        settings: Sequence[Setting],
+        *,
+        momentum: float,
+        nesterov: bool = False,
+    ) -> None:
+        """``weight``: D x classes, what every head starts from; biases start from 0."""
+        self.dim, self.classes = weight.shape
+        self.count, self.momentum, self.nesterov = len(settings), momentum, nesterov
+        self._lr, self._decay = (
+            torch.tensor(values, device=weight.device).repeat(self.classes)
+            for values in ([s.lr for s in settings], [s.weight_decay for s in settings])
+        )
+        self._weight = weight.repeat_interleave(self.count, dim=1)  # heads last
+        self._bias = weight.new_zeros(self.classes * self.count)
+        self._weight_velocity = torch.zeros_like(self._weight)
+        self._bias_velocity = torch.zeros_like(self._bias)
+
+    def step(self, x: Tensor, y: Tensor, share: float) -> None:
+        """One step on a batch, x: n x D, y: n, at ``share`` of every head's rate."""
+        n = len(y)
+        error = torch.addmm(self._bias, x, self._weight).view(n, self.classes, self.count)
+        error = error.softmax(dim=1)
+        error[torch.arange(n, device=y.device), y] -= 1.0  # n x classes x heads
+        error = error.view(n, -1) / n
+        rate = self._lr * share
+        velocity = self._weight_velocity.mul_(self.momentum)
+        if self.nesterov:
+            gradient = torch.mm(x.T, error).addcmul_(self._weight, self._decay)
+            change = gradient.add_(velocity.add_(gradient), alpha=self.momentum)
+            bias_gradient = error.sum(dim=0)
+            self._bias_velocity.mul_(self.momentum).add_(bias_gradient)
+            bias_change = bias_gradient.add_(self._bias_velocity, alpha=self.momentum)
+        else:
+            change = velocity.addmm_(x.T, error).addcmul_(self._weight, self._decay)
+            bias_change = self._bias_velocity.mul_(self.momentum).add_(error.sum(dim=0))
+        self._weight.addcmul_(change, rate, value=-1.0)
+        self._bias.addcmul_(bias_change, rate, value=-1.0)
+
+    @property
+    def heads(self) -> LinearHeads:
+        """The heads as they are now; the next step changes them."""
+        return LinearHeads(
+            self._weight.view(self.dim, self.classes, self.count),
+            self._bias.view(self.classes, self.count),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """All that training changes."""
+        return {
+            "weight": self._weight,
+            "bias": self._bias,
+            "weight_velocity": self._weight_velocity,
+            "bias_velocity": self._bias_velocity,
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what ``state`` gave."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
 
 def best_setting(settings: Sequence[Setting], accuracies: Tensor) -> tuple[int, float]:

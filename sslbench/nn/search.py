@@ -1,54 +1,95 @@
-"""Exact nearest neighbours by inner product, in blocks of bounded memory."""
+"""Exact nearest neighbours by cosine, in blocks: a bank may be larger than the memory.
+
+Queries and bank may be mapped from files. Rows are brought to unit length a block at a time, and
+each block's nearest are merged into the best so far. What is held at once is N x k results and two
+blocks of rows.
+"""
+
+from collections.abc import Callable
 
 import faiss
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-QUERIES, BANK = 1024, 65_536  # rows of a block: at most 256 MiB of similarities at once
+QUERIES = 4096  # rows of a block of queries
+NUMBERS = 2**25  # of a block of the bank, or of similarities on a GPU: 128 MiB
+TIES = 2**22  # similarities looked at again at once, where a tie decides who is a neighbour
 
 
-def nearest(queries: Tensor, bank: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-    """Similarity and position in the bank of each query's nearest rows, nearest first: N x k each.
+def nearest(
+    queries: Tensor,
+    bank: Tensor,
+    neighbours: int,
+    device: torch.device,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Tensor, Tensor]:
+    """Cosine and position in the bank of each query's nearest rows, nearest first: N x k each.
 
-    ``queries``: N x D, ``bank``: M x D, float32 on one device, rows of unit length for cosine. Of
-    equal similarities the lower position comes first. Raises ValueError if ``bank`` has fewer than
-    ``neighbours`` rows.
+    ``queries``: N x D, ``bank``: M x D, float32; a row of zeros has cosine 0 with every other. The
+    results are on ``device``, where the search runs. Of equal cosines the lower position comes
+    first, also where that decides who is among the nearest. ``on_progress`` is told the blocks
+    done, of how many. Raises ValueError if ``bank`` has fewer than ``neighbours`` rows.
     """
     if not 0 < neighbours <= len(bank):
         raise ValueError(f"{neighbours} neighbours of {len(bank)} rows")
     # On a CPU faiss is faster than torch: it keeps the best while it multiplies.
-    search = _by_faiss if queries.device.type == "cpu" else _by_torch
-    similarity, position = search(queries, bank, neighbours)
-    order = position.argsort(dim=1)
-    similarity, position = similarity.gather(1, order), position.gather(1, order)
-    order = similarity.argsort(dim=1, descending=True, stable=True)
-    return similarity.gather(1, order), position.gather(1, order)
+    search = _by_faiss if device.type == "cpu" else _by_torch
+    rows = max(1, NUMBERS // max(bank.shape[1], QUERIES if device.type != "cpu" else 1))
+    starts = range(0, len(bank), rows)
+    blocks = torch.split(queries, QUERIES)
+    best: list[Tensor] = [torch.empty(len(block), 0, device=device) for block in blocks]
+    where: list[Tensor] = [torch.empty_like(found, dtype=torch.int64) for found in best]
+    for number, start in enumerate(starts):
+        part = normalize(bank[start : start + rows].to(device))
+        for i, block in enumerate(blocks):
+            values, columns = _block(search, normalize(block.to(device)), part, neighbours)
+            # Those found before have lower positions, and a stable sort leaves them in front.
+            values = torch.cat([best[i], values], 1)
+            columns = torch.cat([where[i], columns + start], 1)
+            order = values.argsort(dim=1, descending=True, stable=True)[:, :neighbours]
+            best[i], where[i] = values.gather(1, order), columns.gather(1, order)
+            on_progress(number * len(blocks) + i + 1, len(starts) * len(blocks))
+    return torch.cat(best), torch.cat(where)
 
 
-def _by_faiss(queries: Tensor, bank: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+
+
+def _block(search: Search, queries: Tensor, rows: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+    """The nearest of one block, equal ones by position; all of its rows if it has no more."""
+    wanted = min(neighbours, len(rows))
+    values, columns = search(queries, rows, min(wanted + 1, len(rows)))
+    tied = torch.zeros(len(queries), dtype=torch.bool, device=values.device)
+    if values.shape[1] > wanted:  # one too many tells whether the last has an equal outside
+        tied = values[:, wanted - 1] == values[:, wanted]
+    values, columns = values[:, :wanted], columns[:, :wanted]
+    for some in torch.split(tied.nonzero()[:, 0], max(1, TIES // len(rows))):
+        values[some], columns[some] = _first_of_equals(queries[some], rows, wanted)
+    order = columns.argsort(dim=1)
+    values, columns = values.gather(1, order), columns.gather(1, order)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    return values.gather(1, order), columns.gather(1, order)
+
+
+def _first_of_equals(queries: Tensor, rows: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    """The nearest in any order, from all similarities; of those equal to the last, the first."""
+    similarity = queries @ rows.T
+    last = similarity.topk(wanted, dim=1).values[:, -1:]
+    above, equal = similarity > last, similarity == last
+    room = wanted - above.sum(dim=1, keepdim=True)
+    chosen = above | (equal & (equal.cumsum(dim=1) <= room))
+    columns = chosen.nonzero()[:, 1].reshape(len(queries), wanted)
+    return similarity.gather(1, columns), columns
+
+
+def _by_faiss(queries: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     similarity, position = faiss.knn(
-        np.ascontiguousarray(queries.numpy()),
-        np.ascontiguousarray(bank.numpy()),
-        neighbours,
-        metric=faiss.METRIC_INNER_PRODUCT,
+        queries.numpy(), rows.numpy(), count, metric=faiss.METRIC_INNER_PRODUCT
     )
     return torch.from_numpy(similarity), torch.from_numpy(position)
 
 
-def _by_torch(queries: Tensor, bank: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-    similarities, positions = [], []
-    for block in torch.split(queries, QUERIES):
-        best: Tensor = block.new_empty(len(block), 0)
-        where = torch.empty(len(block), 0, dtype=torch.int64, device=block.device)
-        for start in range(0, len(bank), BANK):
-            rows = bank[start : start + BANK]
-            values, columns = (block @ rows.T).topk(min(neighbours, len(rows)), dim=1)
-            # The best so far compete with the best of this block.
-            best, kept = torch.cat([best, values], 1).topk(
-                min(neighbours, best.shape[1] + values.shape[1]), dim=1
-            )
-            where = torch.cat([where, columns + start], 1).gather(1, kept)
-        similarities.append(best)
-        positions.append(where)
-    return torch.cat(similarities), torch.cat(positions)
+def _by_torch(queries: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    similarity, position = (queries @ rows.T).topk(count, dim=1)
+    return similarity, position

@@ -16,12 +16,14 @@ def method_of(label: str) -> str:
 
 
 def described(
-    rows: Mapping[str, Sequence[Row]], keys: Sequence[str]
+    rows: Mapping[str, Sequence[Row]],
+    keys: Sequence[str],
+    health: Mapping[str, Sequence[str]],
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Headings, and the words of each label, for keys of the card, factors and seeds.
+    """Headings, and the words of each label, for keys of the card, factors, seeds and health.
 
-    ``rows`` are a plan's rows by label, one per seed. An ablation says what its first row is made
-    of, and of each other row what differs.
+    ``rows`` are a plan's rows by label, one per seed; ``health`` are the verdicts of their runs.
+    An ablation says what its first row is made of, and of each other row what differs.
     """
     if shares_method(rows):  # what the card says is the same in every row, or nearly
         keys = []
@@ -41,7 +43,19 @@ def described(
         headings.append("Seeds")
         for label, some in rows.items():
             words[label].append(str(len(some)))
+    if any(health.values()):
+        headings.append("Health")
+        for label, verdicts in health.items():
+            words[label].append(_tallied(verdicts))
     return headings, words
+
+
+def _tallied(verdicts: Sequence[str]) -> str:
+    """``healthy``, or ``2 healthy, 1 cluster collapse``."""
+    counts = Counter(verdicts)
+    if len(counts) < 2:
+        return next(iter(counts), "")
+    return ", ".join(f"{times} {verdict}" for verdict, times in counts.most_common())
 
 
 def shares_method(rows: Mapping[str, Sequence[Row]]) -> bool:

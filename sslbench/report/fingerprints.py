@@ -44,7 +44,7 @@ def refuse_mixed(table: str, column: str, found: Sequence[Difference]) -> None:
     raise StoreError(
         f"table {table!r}, column {column!r}: its numbers were not measured alike. "
         f"{'; '.join(listed)}. Evaluate all rows alike (`sslbench run` does what is missing), or "
-        "allow a mixed table, which marks each of these cells"
+        f"allow it, which marks each of these cells: --set tables.{table}.mixed=true"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sslbench.config import canonical
+from sslbench.run import WEIGHTS
 from sslbench.store import Environment, Failure, Manifest, PlanFile, Record, Row, Store
 
 Status = Literal["done", "failed", "skipped", "missing"]
@@ -44,6 +45,9 @@ COLUMNS = {
     "reason": "str",
     "fingerprint": "str",  # canonical JSON
     "fingerprint_sha256": "str",
+    "record": "str",  # its file's name without ending
+    "spread_sha256": "str",  # of the file of what its intervals are made of
+    "health": "str",  # the run's verdict; on its lines of "pretrain"
     "encoder": "str",  # of the run, as are its epochs
     "epochs": "int64",
     "commit": "str",
@@ -64,6 +68,9 @@ _EMPTY: dict[str, Any] = {
     "reason": "",
     "fingerprint": "",
     "fingerprint_sha256": "",
+    "record": "",
+    "spread_sha256": "",
+    "health": "",
     "encoder": "",
     "epochs": -1,
     "commit": "",
@@ -93,10 +100,10 @@ def _run(store: Store, row: Row) -> Iterator[dict[str, Any]]:
         run["evaluation"] = key
         # The name of a record is EVALUATION-DATASET-HASH, which serves where there is no record.
         plugin, _, dataset = name.rpartition("-")[0].partition("-")
-        run["plugin"], run["dataset"] = plugin, dataset
+        run["plugin"], run["dataset"], run["record"] = plugin, dataset, name
         for line in _scores(store.record(row.run, name), manifest):
             yield {**run, **line}
-    run["plugin"] = run["dataset"] = ""
+    run["plugin"] = run["dataset"] = run["record"] = ""
     for key, reason in row.skipped.items():
         yield {**run, "evaluation": key, "status": "skipped", "reason": reason}
 
@@ -106,8 +113,13 @@ def _cost(manifest: Manifest | None) -> Iterator[dict[str, Any]]:
         yield {"status": "missing"}
         return
     made = _made(manifest.environment)
+    if manifest.health is not None:
+        made["health"] = manifest.health.verdict
     if manifest.status == "failed":
         yield {"status": "failed", "reason": _untrained(manifest), **made}
+        return
+    if manifest.config.get("method") == WEIGHTS:  # trained elsewhere, at a cost unknown
+        yield {"status": "missing", **made}
         return
     seconds = manifest.seconds
     devices = manifest.environment.devices if manifest.environment else 1
@@ -139,6 +151,7 @@ def _scores(record: Record | None, manifest: Manifest | None) -> Iterator[dict[s
         "dataset": record.dataset,
         "fingerprint": canonical(record.fingerprint),
         "fingerprint_sha256": record.fingerprint_sha256,
+        "spread_sha256": record.spread_sha256 or "",
         **_made(record.environment),
     }
     if record.status != "done":

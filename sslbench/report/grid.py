@@ -9,6 +9,7 @@ from sslbench.report.frame import Status
 
 NO_NUMBER = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+TIE = "\N{DAGGER}"
 
 Kind = Literal["random", "method", "reported", "supervised"]
 _BLOCKS: dict[Kind, int] = {"random": 0, "method": 1, "reported": 1, "supervised": 2}
@@ -23,6 +24,7 @@ class Column:
     metric: str
     unit: str = ""
     higher_is_better: bool = True
+    less: "Column | None" = None  # what is taken off it, of the same run
 
     @property
     def heading(self) -> str:
@@ -54,10 +56,34 @@ class Cell:
     seeds: Mapping[int, float] = field(default_factory=dict)  # the value of each
     difference: Difference | None = None
     difference_text: str = ""
-    bold: bool = False
+    bold: bool = False  # better than every other method
+    tied: bool = False  # not told apart from the best, or the best that others are not told from
     marks: tuple[int, ...] = ()  # footnotes
     source: str = ""  # of a quoted number
     fingerprints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Who leads a column, and how surely."""
+
+    title: str
+    tied: tuple[str, ...]  # titles of the rows that are not told apart from it
+    claim: Literal["runs", "methods"]  # of these runs, or of the methods trained again
+    test: str
+    p_values: Mapping[str, float]  # against the leader, by label, after Holm's correction
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks of methods over data sets; rank 1 is the best."""
+
+    datasets: tuple[str, ...]
+    mean_ranks: Mapping[str, float]  # by title
+    critical_difference: float | None  # of mean ranks; None where the test has none
+    p_value: float
+    test: str
+    groups: tuple[tuple[str, ...], ...]  # titles that are not told apart
 
 
 @dataclass(frozen=True)
@@ -106,6 +132,8 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     footnotes: tuple[str, ...]
+    leaders: tuple[Leader | None, ...]  # by column; None where nothing was compared
+    ranking: Ranking | None
     remarks: tuple[str, ...]  # how to read the numbers
     provenance: Provenance
 

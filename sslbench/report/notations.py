@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sslbench.report.grid import MINUS, NO_NUMBER, Cell, Column, Line, Table
+from sslbench.report.grid import MINUS, NO_NUMBER, TIE, Cell, Column, Leader, Line, Table
 
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LATEX = {
@@ -29,6 +29,7 @@ _LATEX = {
     "±": r"$\pm$",
     NO_NUMBER: "--",
     MINUS: "$-$",
+    TIE: r"\dag{}",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
 }
 
@@ -49,6 +50,8 @@ class Notation:
         text = self.escape(cell.text)
         if cell.bold:
             text = self.bold.format(text)
+        if cell.tied:
+            text += self.escape(TIE)
         rest = " ".join(part for part in (cell.spread, cell.difference_text) if part)
         if rest:
             text += " " + self.escape(rest)
@@ -155,17 +158,22 @@ def comma_separated(table: Table) -> str:
     writer = csv.DictWriter(text, _fields(table), lineterminator="\n")
     writer.writeheader()
     for line in table.lines:
-        for column, cell in zip(table.columns, line.cells, strict=True):
-            writer.writerow(_values(table, line, column, cell))
+        for column, leader, cell in zip(table.columns, table.leaders, line.cells, strict=True):
+            writer.writerow(_values(table, line, column, leader, cell))
     return text.getvalue()
 
 
 def _fields(table: Table) -> list[str]:
     line, cell = table.lines[0], table.lines[0].cells[0]
-    return list(_values(table, line, table.columns[0], cell))
+    return list(_values(table, line, table.columns[0], None, cell))
 
 
-def _values(table: Table, line: Line, column: Column, cell: Cell) -> dict[str, Any]:
+def _values(
+    table: Table, line: Line, column: Column, leader: Leader | None, cell: Cell
+) -> dict[str, Any]:
+    """Of a column's leader only where the line took part in the comparison."""
+    if line.kind != "method":
+        leader = None
     change = cell.difference
     marks = dict.fromkeys((*line.marks, *cell.marks))
     words = zip(table.headings, line.described, strict=True)
@@ -177,6 +185,7 @@ def _values(table: Table, line: Line, column: Column, cell: Cell) -> dict[str, A
         "column": column.title,
         "evaluation": column.evaluation,
         "metric": column.metric,
+        "less": column.less and f"{column.less.evaluation}.{column.less.metric}",
         "unit": column.unit,
         "status": cell.status,
         "value": cell.value,
@@ -187,6 +196,10 @@ def _values(table: Table, line: Line, column: Column, cell: Cell) -> dict[str, A
         "test_items": cell.n,
         "seeds": len(cell.seeds),
         "separable_best": "yes" if cell.bold else "no",
+        "tied_for_best": "yes" if cell.tied else "no",
+        "p_value_against_best": leader and leader.p_values.get(line.label),
+        "test": leader and leader.test,
+        "claim": leader and leader.claim,
         "difference": change and change.value,
         "difference_low": change and change.low,
         "difference_high": change and change.high,

@@ -4,7 +4,7 @@ Colours of Okabe and Ito (2008), which colour-blind readers and grey printers ke
 has its own shape. Text is at least 8 points at the size in which the figure is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,18 +40,23 @@ INCHES_PER_ROW, INCHES_PER_PANEL = 0.24, 2.0
 
 def draw(table: Table, png: Path, svg: Path) -> None:
     """Writes the figure in both formats, without the time or the program's version."""
+    save(lambda: _figure(table), png, svg)
+
+
+def save(figure: Callable[[], Figure], png: Path, svg: Path) -> None:
+    """A figure made and saved in our style, in both formats: the same numbers, the same bytes."""
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever the reader's own matplotlibrc says
         settings: Any = mpl.rcParams  # its stubs list every key, differently in each version
         settings.update(STYLE)
-        figure = _figure(table)
-        figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        made = figure()
+        made.savefig(png, format="png", dpi=200, metadata={"Software": None})
+        made.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _figure(table: Table) -> Figure:
     methods = [line for line in table.lines if line.kind == "method"]
-    titles = [_short(line.title) for line in methods]
+    titles = [short(line.title) for line in methods]
     shown = _telling(table, methods)
     across = 2 if len(shown) == 4 else min(ACROSS, len(shown))
     down = -(-len(shown) // across)
@@ -94,7 +99,7 @@ def _panel_height(rows: int) -> float:
 
 
 def _panel(axes: Axes, column: Column, cells: Sequence[Cell]) -> None:
-    axes.set_title(_short(column.title, 30))
+    axes.set_title(short(column.title, 30))
     unit = column.unit or "value"
     axes.set_xlabel(unit if column.higher_is_better else f"{unit}, less is better")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -148,12 +153,12 @@ def _legend(table: Table) -> list[Line2D]:
         handles.append(open_diamond)
     for kind, style in DASHES.items():
         if kind in kinds:
-            label = _short(kinds[kind])
+            label = short(kinds[kind])
             handles.append(Line2D([], [], color=GREY, linestyle=style, lw=1.2, label=label))
     return handles
 
 
-def _short(text: str, letters: int = 34) -> str:
+def short(text: str, letters: int = 34) -> str:
     """Text that fits and that matplotlib does not take for mathematics."""
     text = text if len(text) <= letters else text[: letters - 1] + "…"
     return text.replace("$", r"\$")

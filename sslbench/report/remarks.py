@@ -3,33 +3,39 @@
 from collections.abc import Sequence
 
 from sslbench.report.frame import PRETRAIN
-from sslbench.report.grid import Column, Line
+from sslbench.report.grid import TIE, Column, Leader, Line
 
 
-def remarks(lines: Sequence[Line], columns: Sequence[Column], ablation: bool) -> tuple[str, ...]:
+def remarks(
+    lines: Sequence[Line],
+    columns: Sequence[Column],
+    leaders: Sequence[Leader | None],
+    ablation: bool,
+) -> tuple[str, ...]:
     """Only what applies to these lines."""
     own = [line for line in lines if line.kind != "reported"]
-    pairs = [
-        (column, cell) for line in own for column, cell in zip(columns, line.cells, strict=True)
-    ]
+    cells = [cell for line in own for cell in line.cells]
     found: list[str] = []
-    single = [cell for _, cell in pairs if len(cell.seeds) == 1 and cell.low is not None]
+    single = [cell for cell in cells if len(cell.seeds) == 1 and cell.low is not None]
     if single:
         how = "; ".join(sorted({_how(cell.level, cell.interval) for cell in single}))
         found.append(
             f"In brackets: {how}. With one seed an interval speaks of this run on other test "
             "images, not of the method trained again."
         )
-    if any(len(cell.seeds) > 1 and cell.spread for _, cell in pairs):
-        found.append("±: half of the 95 % interval of the mean over seeds, by Student's t.")
-    scores = {n for n, column in enumerate(columns) if column.evaluation != PRETRAIN}
-    methods = [line for line in own if line.kind == "method"]
-    compared = any(sum(bool(line.cells[n].seeds) for line in methods) > 1 for n in scores)
-    if compared:
-        found.append(_bold(any(cell.bold for _, cell in pairs), bool(single)))
+    several = [cell for cell in cells if len(cell.seeds) > 1 and cell.spread]
+    if several:
+        how = "; ".join(sorted({_how(cell.level, cell.interval) for cell in several}))
+        found.append(f"±: half of the {how}.")
+    found += _comparison(columns, leaders, any(cell.bold for cell in cells))
+    differences = [column for column in columns if column.less is not None]
+    if differences:
+        listed = "; ".join(f"{column.title}: {_difference(column)}" for column in differences)
+        found.append(f"Differences within a run, test item by test item. {listed}.")
     if ablation:
+        first = next(line for line in own if line.kind == "method")
         found.append(
-            f"Settings: those of {methods[0].title!r}, and what differs in the other rows. In "
+            f"Settings: those of {first.title!r}, and what differs in the other rows. In "
             "parentheses: the difference from it, seed by seed."
         )
     if any(line.kind == "reported" for line in lines):
@@ -42,12 +48,43 @@ def _how(level: float | None, method: str) -> str:
     return f"{percent}interval" + (f", {method}" if method else "")
 
 
-def _bold(any_bold: bool, single: bool) -> str:
-    how = (
-        "its interval overlaps no other method's"
-        if single
-        else "paired t-tests over the seeds, Holm's correction"
-    )
-    if any_bold:
-        return f"Bold: better than every other method of the column ({how})."
-    return f"Nothing is bold: no method is better than every other of its column ({how})."
+def _difference(column: Column) -> str:
+    assert column.less is not None
+    return f"{column.evaluation}.{column.metric} - {column.less.evaluation}.{column.less.metric}"
+
+
+def _comparison(
+    columns: Sequence[Column], leaders: Sequence[Leader | None], any_bold: bool
+) -> list[str]:
+    """What the tests say, of the methods or of these runs only."""
+    compared = [(c, lead) for c, lead in zip(columns, leaders, strict=True) if lead is not None]
+    found = []
+    of_methods = [(c, lead) for c, lead in compared if lead.claim == "methods"]
+    if of_methods:
+        tests = _tests(of_methods)
+        found.append(
+            f"Bold: better than every other method of the column ({tests}, Holm's correction)."
+            if any_bold
+            else f"Nothing is bold: no method is better than every other of its column ({tests}, "
+            "Holm's correction, three seeds or more)."
+        )
+    of_runs = [(c, lead) for c, lead in compared if lead.claim == "runs"]
+    if of_runs:
+        told = [f"{c.title}: {lead.title}" for c, lead in of_runs if not lead.tied]
+        said = f"ahead of every other run in {'; '.join(told)}" if told else "no run is ahead"
+        found.append(
+            f"Of these runs alone, not of the methods ({_tests(of_runs)}, Holm's correction): "
+            f"{said}. Nothing is bold, for that takes several seeds."
+        )
+    if any(lead.tied for _, lead in compared):
+        found.append(f"{TIE} ties: not told apart from the best of the column (p > 0.05).")
+    return found
+
+
+def _tests(compared: Sequence[tuple[Column, Leader]]) -> str:
+    return ", ".join(dict.fromkeys(lead.test for _, lead in compared))
+
+
+def has_scores(column: Column) -> bool:
+    """Whether a column is a score, not a cost or a difference of two scores."""
+    return column.evaluation != PRETRAIN and column.less is None

@@ -4,27 +4,28 @@ Rows never vanish. The untrained encoder stands above the methods and the superv
 each behind a rule; both are there to compare with and are never the best of a column.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
 from sslbench.errors import ConfigError
-from sslbench.report.cells import Draft, draft_cell, sample, with_difference
+from sslbench.report.cells import Draft, Entry, draft_cell, draft_difference, with_difference
+from sslbench.report.columns import Entries, build_column, is_of
 from sslbench.report.describe import described, shares_method
 from sslbench.report.fingerprints import differences, refuse_mixed
-from sslbench.report.frame import COST_UNITS, PRETRAIN
-from sslbench.report.grid import Cell, Column, Kind, Line, Provenance, Table
+from sslbench.report.frame import PRETRAIN
+from sslbench.report.grid import Cell, Column, Kind, Leader, Line, Provenance, Table
+from sslbench.report.ranking import ranking
 from sslbench.report.remarks import remarks
 from sslbench.report.reported import Quoted, nearest_quoted
 from sslbench.run import BASELINES
-from sslbench.stats.separable import separable_best
+from sslbench.spreads import SpreadReader
+from sslbench.stats.standing import standing
 from sslbench.store import PlanFile, Row
 from sslbench.suite import TableConfig
 
-Entries = dict[tuple[str, str], list[dict[str, Any]]]  # the frame's lines by label and evaluation
+LEAST_SEEDS = 3  # of bold: with two, equal methods that vary much are told apart in 9 % of tables
 
 
 def build_table(
@@ -32,13 +33,14 @@ def build_table(
     plan: PlanFile,
     name: str,
     config: TableConfig,
+    reader: SpreadReader,
     quoted: Sequence[Quoted] = (),
-    mixed: bool = False,
 ) -> Table:
-    """The table called ``name`` out of ``frame(store, plan)``.
+    """The table called ``name`` out of ``frame(store, plan)`` and the spreads of its records.
 
-    Raises ConfigError for a column that no evaluation or metric has, StoreError for a column whose
-    numbers were not measured alike, unless ``mixed`` allows it; each such cell is then marked.
+    Raises ConfigError for a column that no evaluation or metric has, StoreError for a spread that
+    is not the record's, and for a column whose numbers were not measured alike, unless the table's
+    ``mixed`` allows it; each such cell is then marked.
     """
     if not config.columns:
         raise ConfigError(f"table {name!r} has no columns, such as 'kNN top-1: knn.top1'")
@@ -47,9 +49,12 @@ def build_table(
     for entry in frame.to_dict("records"):
         known = {str(key): value for key, value in entry.items()}
         entries.setdefault((known["label"], known["evaluation"]), []).append(known)
-    columns = [_column(title, key, name, entries) for title, key in config.columns.items()]
-    drafts = [_draft_column(name, column, rows, entries, mixed) for column in columns]
-    headings, words = described(rows, config.describe)
+    columns = [build_column(title, key, name, entries) for title, key in config.columns.items()]
+    drafted = [
+        _draft_column(name, column, rows, entries, reader, config.mixed) for column in columns
+    ]
+    drafts, leaders = [cells for cells, _ in drafted], tuple(leader for _, leader in drafted)
+    headings, words = described(rows, config.describe, _health(rows, entries))
     footnotes: list[str] = []
     lines: list[Line] = []
     for number, (label, some) in enumerate(rows.items()):
@@ -62,6 +67,8 @@ def build_table(
         lines.append(Line(kind, label, some[0].title, described_by, tuple(cells), marks, runs))
         if config.reported:
             lines += _reported_line(lines[-1], columns, entries, quoted, footnotes)
+    said = remarks(lines, columns, leaders, bool(shares_method(rows)))
+    ranks, why = ranking(lines, columns, _datasets(entries))
     return Table(
         suite=plan.suite,
         name=name,
@@ -71,9 +78,27 @@ def build_table(
         columns=tuple(columns),
         lines=tuple(lines),
         footnotes=tuple(footnotes),
-        remarks=remarks(lines, columns, bool(shares_method(rows))),
+        leaders=leaders,
+        ranking=ranks,
+        remarks=(*said, *why),
         provenance=_provenance(frame, plan, columns),
     )
+
+
+def _datasets(entries: Entries) -> dict[str, str]:
+    """What each evaluation measured on."""
+    return {
+        e["evaluation"]: e["dataset"] for some in entries.values() for e in some if e["dataset"]
+    }
+
+
+def _health(rows: Mapping[str, list[Row]], entries: Entries) -> dict[str, list[str]]:
+    """The verdicts of each row's runs, one per seed that has one."""
+    found = {}
+    for label in rows:
+        words = {e["seed"]: e["health"] for e in entries.get((label, PRETRAIN), []) if e["health"]}
+        found[label] = list(words.values()) if label != "random" else []
+    return found
 
 
 def _kind(label: str) -> Kind:
@@ -94,73 +119,76 @@ def _in_order(plan: PlanFile) -> dict[str, list[Row]]:
 # ---- columns ----------------------------------------------------------------------------------
 
 
-def _column(title: str, key: str, table: str, entries: Entries) -> Column:
-    evaluation, dot, metric = key.partition(".")
-    where = f"table {table!r}, column {title!r}: {key!r}"
-    if not dot or not metric:
-        raise ConfigError(f"{where}: expected EVALUATION.METRIC, such as knn.top1")
-    evaluations = list(dict.fromkeys(found for _, found in entries))
-    if evaluation not in evaluations:
-        raise ConfigError(f"{where}: no evaluation {_hint(evaluation, evaluations)}")
-    if evaluation == PRETRAIN:
-        if metric not in COST_UNITS:
-            raise ConfigError(f"{where}: no cost {_hint(metric, list(COST_UNITS))}")
-        return Column(title, evaluation, metric, *COST_UNITS[metric])
-    found = [e for (_, key), some in entries.items() if key == evaluation for e in some]
-    metrics = list(dict.fromkeys(entry["metric"] for entry in found if entry["metric"]))
-    if metrics and metric not in metrics:
-        raise ConfigError(f"{where}: {evaluation} has no metric {_hint(metric, metrics)}")
-    for entry in found:
-        if entry["metric"] == metric:
-            return Column(title, evaluation, metric, entry["unit"], entry["higher_is_better"])
-    return Column(title, evaluation, metric)  # nothing measured yet
-
-
-def _hint(given: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{given!r}.{hint} Known: {', '.join(known)}"
-
-
 def _draft_column(
-    table: str, column: Column, rows: Mapping[str, list[Row]], entries: Entries, mixed: bool
-) -> list[Draft]:
+    table: str,
+    column: Column,
+    rows: Mapping[str, list[Row]],
+    entries: Entries,
+    reader: SpreadReader,
+    mixed: bool,
+) -> tuple[list[Draft], Leader | None]:
     """The cells of a column in the order of the rows, the best marked, the differences taken."""
-    chosen = {
-        label: [e for e in entries.get((label, column.evaluation), []) if _is_of(e, column)]
-        for label in rows
-    }
-    unlike = differences(entry for some in chosen.values() for entry in some)
+    chosen = {label: _entries(entries, label, column) for label in rows}
+    less = {label: _entries(entries, label, column.less) for label in rows if column.less}
+    unlike = [
+        difference
+        for side in (chosen, less)
+        for difference in differences(entry for some in side.values() for entry in some)
+    ]
     if not mixed:
         refuse_mixed(table, column.title, unlike)
-    drafts = [draft_cell(column, some) for some in chosen.values()]
+    drafts = [
+        draft_difference(column, some, less[label], reader)
+        if column.less
+        else draft_cell(column, some, reader)
+        for label, some in chosen.items()
+    ]
     for number, label in enumerate(rows):
         for difference in unlike:
             if difference.label == label:
                 several = f"seed {difference.seed}: " if len(rows[label]) > 1 else ""
                 drafts[number].notes.append(f"{several}measured with {difference.keys}")
     methods = [n for n, label in enumerate(rows) if label not in BASELINES]
-    # Cost depends on the machine and on what else it did, and unlike numbers have no order.
-    if column.evaluation != PRETRAIN and not unlike:
-        _mark_best(column, drafts, [n for n in methods if drafts[n].cell.seeds])
+    leader = None
+    # Cost depends on the machine and on what else it did; unlike numbers have no order, and a
+    # difference of two scores is neither good nor bad.
+    if column.evaluation != PRETRAIN and not unlike and column.less is None:
+        leader = _compare(column, drafts, [n for n in methods if drafts[n].spreads], rows)
     if shares_method(rows):
         first = drafts[methods[0]]
         for number in methods[1:]:
             drafts[number] = with_difference(drafts[number], first, column)
-    return drafts
+    return drafts, leader
 
 
-def _is_of(entry: Mapping[str, Any], column: Column) -> bool:
-    return entry["metric"] in (column.metric, "")
+def _entries(entries: Entries, label: str, column: Column) -> list[Entry]:
+    return [e for e in entries.get((label, column.evaluation), []) if is_of(e, column)]
 
 
-def _mark_best(column: Column, drafts: list[Draft], candidates: Sequence[int]) -> None:
-    samples = [sample(drafts[number].cell) for number in candidates]
-    best = separable_best(samples, column.higher_is_better)
-    if best is None or not drafts[candidates[best]].complete:
-        return
-    draft = drafts[candidates[best]]
-    drafts[candidates[best]] = replace(draft, cell=replace(draft.cell, bold=True))
+def _compare(
+    column: Column, drafts: list[Draft], candidates: Sequence[int], rows: Mapping[str, list[Row]]
+) -> Leader | None:
+    """Marks the best cell, or all that are not told apart from it; says how surely."""
+    found = standing([drafts[n].spreads for n in candidates], column.higher_is_better)
+    if found is None:
+        return None
+    best = candidates[found.best]
+    tied = [candidates[position] for position in found.tied]
+    for number in [best, *tied] if tied else []:
+        drafts[number] = replace(drafts[number], cell=replace(drafts[number].cell, tied=True))
+    seeds = min(len(drafts[number].spreads) for number in candidates)
+    enough = found.claim == "methods" and seeds >= LEAST_SEEDS
+    if not tied and enough and drafts[best].complete:
+        drafts[best] = replace(drafts[best], cell=replace(drafts[best].cell, bold=True))
+    labels, titles = list(rows), [some[0].title for some in rows.values()]
+    p_values = zip(candidates, found.p_values, strict=True)
+    return Leader(
+        title=titles[best],
+        tied=tuple(titles[number] for number in tied),
+        claim=found.claim,
+        test=found.test,
+        p_values={labels[number]: p for number, p in p_values if p is not None},
+    )
 
 
 # ---- lines ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sslbench.report.grid import Cell, Line, Table
+from sslbench.report.grid import TIE, Cell, Line, Table
 from sslbench.report.notations import superscript
 
 UNBOUND = 10_000  # columns: wider than any table
@@ -58,6 +58,8 @@ def _texts(line: Line) -> list[Text]:
 def _cell(cell: Cell, style: str) -> Text:
     failed = "red" if cell.status == "failed" else ""
     text = Text(cell.text, style="bold" if cell.bold else style or failed)
+    if cell.tied:
+        text.append(TIE, style="dim")
     for part in (cell.spread, cell.difference_text):
         if part:
             text.append(f" {part}", style="dim")

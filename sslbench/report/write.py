@@ -1,7 +1,7 @@
 """Tables of a suite, from its plan and its records into ``tables/SUITE/``."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,14 @@ from sslbench.report.frame import frame
 from sslbench.report.grid import Table
 from sslbench.report.reported import read_reported
 from sslbench.report.tables import build_table
+from sslbench.spreads import SpreadReader
 from sslbench.store import PlanFile, Store, write_atomic
 from sslbench.suite import TableConfig
 
-FIGURE_VERSION = 1  # bumped by hand when figures change, so that older ones are drawn again
+FIGURE_VERSION = 2  # bumped by hand when figures change, so that older ones are drawn again
 
 
-def tables(
-    store: Store, suite: str, reported: Path | None = None, mixed: bool = False
-) -> list[Table]:
+def tables(store: Store, suite: str, reported: Path | None = None) -> list[Table]:
     """Every table of a suite, in the suite's order; ``reported`` is the folder of quoted numbers.
 
     Raises StoreError if the suite has not been run into this results folder, or as ``frame`` and
@@ -28,24 +27,20 @@ def tables(
     plan = _plan(store, suite)
     numbers = frame(store, plan)
     quoted = read_reported(reported)
+    reader = SpreadReader(store)
     return [
-        build_table(numbers, plan, name, _config(plan, name, tree), quoted, mixed)
+        build_table(numbers, plan, name, _config(plan, name, tree), reader, quoted)
         for name, tree in plan.tables.items()
     ]
 
 
-def write_tables(
-    store: Store, suite: str, reported: Path | None = None, mixed: bool = False
-) -> list[Path]:
-    """Writes every table of a suite in every format; returns the files, those of a table together.
+def write_tables(store: Store, tables: Sequence[Table]) -> list[Path]:
+    """Writes tables of one suite in every format; returns the files, those of a table together.
 
     A figure is drawn only if the table's numbers are not those it was last drawn from.
-    Raises what ``tables`` raises, and StoreError if the folder cannot be written.
+    Raises StoreError if the folder cannot be written.
     """
-    folder = store.table_folder(suite)
-    return [
-        path for table in tables(store, suite, reported, mixed) for path in _write(table, folder)
-    ]
+    return [path for table in tables for path in _write(table, store.table_folder(table.suite))]
 
 
 def _plan(store: Store, suite: str) -> PlanFile:
@@ -65,11 +60,24 @@ def _config(plan: PlanFile, name: str, tree: Any) -> TableConfig:
 
 
 def _write(table: Table, folder: Path) -> list[Path]:
-    paths = {e: folder / f"{table.name}.{e}" for e in ("md", "csv", "tex", "json", "png", "svg")}
+    paths = {ending: folder / f"{table.name}.{ending}" for ending in ("md", "csv", "tex", "json")}
+    figures = [folder / f"{table.name}.{ending}" for ending in ("png", "svg")]
+    ranks = [folder / f"{table.name}-ranks.{ending}" for ending in ("png", "svg")]
     values = _json(table)
-    # Before the JSON is written: it says what the figure was drawn from.
-    if not _is_drawn(paths, values):
-        _draw(table, paths["png"], paths["svg"])
+    # Before the JSON is written: it says what the figures were drawn from.
+    drawn = figures + (ranks if table.ranking is not None else [])
+    if not (all(path.is_file() for path in drawn) and _holds(paths["json"], values)):
+        from sslbench.report.plots import draw  # half a second, and often not needed
+
+        _draw(lambda png, svg: draw(table, png, svg), *figures)
+        if table.ranking is not None:
+            from sslbench.report.diagram import draw_ranking
+
+            ranking = table.ranking
+            _draw(lambda png, svg: draw_ranking(ranking, png, svg), *ranks)
+    if table.ranking is None:
+        for path in ranks:  # of an earlier plan
+            path.unlink(missing_ok=True)
     texts = {
         "md": table.to_markdown(),
         "csv": table.to_csv(),
@@ -78,20 +86,16 @@ def _write(table: Table, folder: Path) -> list[Path]:
     }
     for ending, text in texts.items():
         write_atomic(paths[ending], _writer(text))
-    return list(paths.values())
+    return [*paths.values(), *drawn]
 
 
-def _is_drawn(paths: dict[str, Path], values: str) -> bool:
-    if not all(paths[ending].is_file() for ending in ("json", "png", "svg")):
-        return False
-    return paths["json"].read_text(encoding="utf-8") == values
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
-def _draw(table: Table, png: Path, svg: Path) -> None:
-    from sslbench.report.plots import draw  # half a second, and often not needed
-
+def _draw(draw: Callable[[Path, Path], None], png: Path, svg: Path) -> None:
     def both(temporary: Path) -> None:
-        write_atomic(svg, lambda second: draw(table, temporary, second))
+        write_atomic(svg, lambda second: draw(temporary, second))
 
     write_atomic(png, both)
 

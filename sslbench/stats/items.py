@@ -1,17 +1,17 @@
-"""Intervals of scores that come from a table of outcomes: its test items are drawn anew."""
+"""How far the scores of a table of outcomes would move with other test items."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sslbench.stats.bootstrap import bootstrap_intervals
+from sslbench.stats.bootstrap import Positions, percentile_interval, resampled_scores
+from sslbench.stats.spread import Spread
 
 RESAMPLES = 1000  # of scores that are means over items
 COSTLY_RESAMPLES = 200  # of all others, each computed anew from a resampled table
-
-Positions = NDArray[np.intp]
 
 
 class ItemRows:
@@ -38,39 +38,59 @@ class ItemRows:
         return taken.set_column(column, "item", numbers)
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """How far each score would move with other test images. Empty for fewer than two items."""
+
+    intervals: Mapping[str, tuple[float, float]]  # of 95 %, by score
+    how: str  # the intervals were made
+    spreads: Mapping[str, Spread]  # what comparisons need, by score
+
+
 def score_intervals(
     rows: ItemRows,
     score: Callable[[pa.Table], Mapping[str, float]],
     values: Mapping[str, NDArray[np.float64]] | None,
     resampler: Callable[[NDArray[np.int64]], Mapping[str, float]] | None,
-    seed: int,
-) -> tuple[dict[str, tuple[float, float]], str]:
-    """95 % intervals by score, and how they were made; none for fewer than two items.
+    *,
+    halves: bool,
+) -> Measured:
+    """Intervals and spreads of the scores of a table.
 
     ``values``: where each score is a mean over items, what it is the mean of (one number per
-    item). ``resampler``: a quicker ``score``, of how often each item was drawn. One seed draws
-    the same items for all tables of one size, so that methods compare.
+    item). ``resampler``: a quicker ``score``, of how often each item was drawn. ``halves``: halves
+    of the items are drawn, none twice, because repeated items would bias the scores; means over
+    items need no such care. For all tables of one size the same items are drawn, so that runs
+    compare.
     """
     if rows.items < 2:
-        return {}, "one test item"
-    resamples = COSTLY_RESAMPLES if values is None else RESAMPLES
+        return Measured({}, "one test item", {})
+
+    def times(drawn: Positions) -> NDArray[np.int64]:
+        return np.bincount(drawn, minlength=rows.items)
+
+    if values is not None:
+        names, matrix = list(values), np.stack(list(values.values()))
+
+        def means(drawn: Positions) -> Mapping[str, float]:
+            # Counting how often each item was drawn turns all means into one product.
+            return dict(zip(names, (matrix @ times(drawn) / rows.items).tolist(), strict=True))
+
+        scores = resampled_scores(rows.items, means, RESAMPLES)
+        return Measured(
+            {name: percentile_interval(scores[name]) for name in names},
+            f"{RESAMPLES} bootstrap resamples of {rows.items} test items",
+            {name: Spread(float(of.mean()), of, "items") for name, of in values.items()},
+        )
 
     def anew(drawn: Positions) -> Mapping[str, float]:
-        if resampler is not None:
-            return resampler(np.bincount(drawn, minlength=rows.items))
-        return score(rows.resampled(drawn))
+        return score(rows.resampled(drawn)) if resampler is None else resampler(times(drawn))
 
-    def means(drawn: Positions) -> Mapping[str, float]:
-        # Counting how often each item was drawn turns all means into one product.
-        times = np.bincount(drawn, minlength=rows.items)
-        return dict(zip(names, (matrix @ times / rows.items).tolist(), strict=True))
-
-    names = list(values or {})
-    matrix = np.stack(list(values.values())) if values else np.empty((0, rows.items))
-    made = f"{resamples} bootstrap resamples of {rows.items} test items"
-    if values is not None:
-        return bootstrap_intervals(rows.items, means, seed, resamples), made
     estimate = score(rows.table)
-    return bootstrap_intervals(
-        rows.items, anew, seed, resamples, centre=estimate
-    ), f"{made}, centred"
+    scores = resampled_scores(rows.items, anew, COSTLY_RESAMPLES, halves)
+    kind = "half-samples" if halves else "bootstrap resamples"
+    return Measured(
+        {name: percentile_interval(of, centre=estimate[name]) for name, of in scores.items()},
+        f"{COSTLY_RESAMPLES} {kind} of {rows.items} test items, centred",
+        {name: Spread(estimate[name], of, "resamples") for name, of in scores.items()},
+    )

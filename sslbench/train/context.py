@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
+from sslbench.nn.modes import measuring
 
 EmbedBatches = Callable[[], Iterator[Tensor]]  # centre views of the training set, in order
 
@@ -58,17 +59,9 @@ class TrainingContext:
     def permutation(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self._generator()).to(self._device)
 
-    @torch.no_grad()
     def embed(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        modes = {module: module.training for module in self._method.modules()}
-        self._method.eval()
-        try:
-            with self._autocast():
-                rows = [function(batch).float() for batch in self._batches()]
-        finally:
-            for module, training in modes.items():
-                module.training = training
-        return torch.cat(rows)
+        with measuring(self._method), self._autocast():
+            return torch.cat([function(batch).float() for batch in self._batches()])
 
     def log(self, name: str, value: Tensor | float) -> None:
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value

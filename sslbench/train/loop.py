@@ -5,7 +5,6 @@ so a checkpoint holds weights, optimiser and position, and a resumed run compute
 uninterrupted one would have.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,20 +13,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import get_total_norm as total_norm
 
 from sslbench.api.method import Batch, DataInfo, Method
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
 from sslbench.data.random import derive_seed
 from sslbench.errors import Diverged, Interrupted
+from sslbench.health.checkup import Checkup
+from sslbench.health.course import Course
+from sslbench.health.measure import Probe, looked_at
+from sslbench.health.verdict import Health
 from sslbench.nn.encoder import Encoder
 from sslbench.run import RunConfig
 from sslbench.train.checkpoint import export_tensors, load_checkpoint, save_checkpoint
 from sslbench.train.context import TrainingContext
+from sslbench.train.log import TrainLog
 from sslbench.train.memory import PeakMemory
 from sslbench.train.optim import build_optimizer, set_lr
+from sslbench.train.readings import GRADIENTS, WEIGHTS, Readings
 
-LOG_STEPS = 20  # losses are read from the device once per so many steps
 CHECKPOINT_SECONDS = 300.0
 EMBED_BATCH = 512
 
@@ -54,6 +60,7 @@ class Trained:
     seconds: float
     peak_memory_gib: float
     losses: dict[str, float]
+    health: Health
 
 
 def build_encoder(config: RunConfig) -> Encoder:
@@ -81,14 +88,19 @@ def pretrain(
 ) -> Trained:
     """Trains ``method`` to its last epoch and exports encoder and artifacts into ``folder``.
 
-    Goes on from ``folder/checkpoint.pt`` if there is one. Raises Diverged when a loss is no longer
-    finite, and Interrupted, after a checkpoint, when ``stopped`` says so.
+    Goes on from ``folder/checkpoint.pt`` if there is one. Raises Diverged, with its step, when a
+    loss, gradient, weight, feature or artifact is no longer finite, and Interrupted, after a
+    checkpoint, when ``stopped`` says so.
     """
     trainer = _Trainer(config, method, data, images, folder, device, workers)
-    with PeakMemory(device) as memory:
-        trainer.resume()
-        trainer.train(on_progress, stopped)
-    return trainer.export(memory.gib)
+    try:
+        with PeakMemory(device) as memory:
+            trainer.resume()
+            trainer.train(on_progress, stopped)
+        return trainer.export(memory.gib)
+    except Diverged as error:
+        error.step = error.step or trainer.step
+        raise
 
 
 class _Trainer:
@@ -132,12 +144,14 @@ class _Trainer:
         self.context = TrainingContext(
             config.seed, data, device, method, centre_views, self.autocast
         )
+        probe = Probe(self.loader, pretrain, config.seed, looked_at(data), workers, self.placed)
+        course = Course(float(total_norm(self.trained())), data.steps)
+        self.checkup = Checkup(method, probe, course)
         self.step = 0  # of the whole run; the next one to do
         self.seconds = 0.0  # of earlier sessions
         self.epoch_started = -1
-        self.losses: dict[str, float] = {}
-        self.pending: list[tuple[int, dict[str, Tensor]]] = []
-        self.log_path = folder / "train.jsonl"
+        self.readings = Readings(self.checkup)
+        self.log = TrainLog(folder / "train.jsonl")
 
     def autocast(self) -> torch.autocast:
         enabled = self.config.pretrain.precision == "bf16"
@@ -156,12 +170,13 @@ class _Trainer:
             self.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
-            self.epoch_started, self.losses = state["epoch_started"], state["losses"]
+            self.epoch_started, self.readings.losses = state["epoch_started"], state["losses"]
+            self.checkup.restore(state["health"])
             torch.set_rng_state(state["rng"].cpu())  # for dropout and drop path inside encoders
         else:
             torch.manual_seed(derive_seed(self.config.seed, "training"))
-        kept = [line for line in _lines(self.log_path) if json.loads(line)["step"] <= self.step]
-        self.log_path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            self.checkup.begin()
+        self.log.cut(self.step)
 
     def save(self, began: float) -> None:
         state: dict[str, Any] = {
@@ -170,7 +185,8 @@ class _Trainer:
             "step": self.step,
             "seconds": self.seconds + time.monotonic() - began,
             "epoch_started": self.epoch_started,
-            "losses": self.losses,
+            "losses": self.readings.losses,
+            "health": self.checkup.state(),
             "rng": torch.get_rng_state(),
         }
         save_checkpoint(self.folder / "checkpoint.pt", self.config.hash, state)
@@ -189,17 +205,20 @@ class _Trainer:
                 self.epoch_started = epoch
             for views, index in self.loader.epoch(epoch, start_step=first):
                 placed = tuple(map(self.placed, views))
-                terms = self.one_step(Batch(placed, index.to(self.device)), epoch)
-                if self.pending and set(self.pending[0][1]) != set(terms):
-                    self.read_losses(epoch, began)  # a mean is over steps with the same terms
-                self.pending.append((self.step, terms))
+                values = self.one_step(Batch(placed, index.to(self.device)), epoch)
+                if not self.readings.go_with(values):
+                    self.read(epoch, began)
+                self.readings.add(self.step, values)
                 self.step += 1
                 done = self.step % per_epoch == 0
-                if done or len(self.pending) >= LOG_STEPS:
-                    self.read_losses(epoch, began)
+                if done or self.readings.full:
+                    self.read(epoch, began)
+                    signals = self.checkup.measure(epoch) if done else None
+                    if signals:
+                        self.write(epoch, began, {"health": signals})
                 on_progress(self.progress(epoch))
                 if stopped():
-                    self.read_losses(epoch, began)
+                    self.read(epoch, began)
                     self.save(began)
                     raise Interrupted(
                         f"interrupted at step {self.step} of {self.data.steps}; the same "
@@ -208,7 +227,7 @@ class _Trainer:
                 if done:
                     break
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self.read_losses(epoch, began)
+                    self.read(epoch, began)
                     self.save(began)
                     saved = time.monotonic()
             self.save(began)
@@ -216,7 +235,7 @@ class _Trainer:
         self.seconds += time.monotonic() - began
 
     def one_step(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        """One update; the detached terms and their sum, still on the device."""
+        """One update; what it leaves for ``Readings``, still on the device."""
         optim = self.config.pretrain.optim
         data = self.data
         lr = set_lr(
@@ -228,45 +247,35 @@ class _Trainer:
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self.trained() if p.grad is not None]
+        gradient_norm = total_norm(gradients)  # before it is clipped
         if optim.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.method.parameters(), optim.clip)
+            clip_grad_norm_(self.method.parameters(), optim.clip)
         self.optimizer.step()
         self.method.on_step_end(self.context)
         self.context.log("lr", lr)
-        return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
-
-    def read_losses(self, epoch: int, began: float) -> None:
-        """One transfer for all steps since the last; raises Diverged at the first bad one."""
-        if not self.pending:
-            return
-        names = list(self.pending[0][1])
-        rows = torch.stack(
-            [torch.stack([terms[name].float() for name in names]) for _, terms in self.pending]
-        ).tolist()
-        for (step, _), row in zip(self.pending, rows, strict=True):
-            bad = [n for n, v in zip(names, row, strict=True) if v != v or abs(v) == float("inf")]
-            if bad:
-                last = ", ".join(f"{k} {v:.4g}" for k, v in self.losses.items())
-                raise Diverged(
-                    f"diverged at step {step + 1} of {self.data.steps}: {', '.join(bad)} not "
-                    f"finite; last finite means: {last or 'none'}"
-                )
-        means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-        self.losses = dict(zip(names, means, strict=True))
-        logged = {name: float(value) for name, value in self.context.logged.items()}
-        line = {
-            "step": self.step,
-            "epoch": epoch,
-            "seconds": round(self.seconds + time.monotonic() - began, 3),
-            **self.losses,
-            **logged,
+        return {
+            "loss": loss.detach(),
+            **{name: term.detach() for name, term in terms.items()},
+            GRADIENTS: gradient_norm,
+            WEIGHTS: total_norm(self.trained()),
         }
-        with self.log_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.pending.clear()
+
+    def trained(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def read(self, epoch: int, began: float) -> None:
+        """A line of the log for the steps since the last; raises Diverged at the first bad one."""
+        if self.readings.wait:
+            logged = {name: float(value) for name, value in self.context.logged.items()}
+            self.write(epoch, began, {**self.readings.read(), **logged})
+
+    def write(self, epoch: int, began: float, values: dict[str, Any]) -> None:
+        seconds = round(self.seconds + time.monotonic() - began, 3)
+        self.log.write({"step": self.step, "epoch": epoch, "seconds": seconds, **values})
 
     def progress(self, epoch: int) -> Progress:
-        loss = self.losses.get("loss")
+        loss = self.readings.losses.get("loss")
         return Progress(self.step, self.data.steps, epoch, self.data.epochs, loss)
 
     # ---- the end ------------------------------------------------------------------------------
@@ -284,12 +293,6 @@ class _Trainer:
             images_seen=self.step * self.data.batch_size,
             seconds=self.seconds,
             peak_memory_gib=peak_memory_gib,
-            losses=self.losses,
+            losses=self.readings.losses,
+            health=self.checkup.verdict(),
         )
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    complete = path.read_text(encoding="utf-8").split("\n")[:-1]  # a torn last line has no end
-    return [line for line in complete if line]

@@ -1,6 +1,7 @@
 """An evaluation's context that hands out given features instead of computing them."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +13,25 @@ from sslbench.api import Features, Subject
 from sslbench.data.spec import DatasetSpec
 
 
+class Kept:
+    """A checkpoint in memory."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] | None = None
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self.state = copy.deepcopy(dict(state))
+
+    def load(self) -> dict[str, Any] | None:
+        return copy.deepcopy(self.state)
+
+
 class GivenFeatures:
     """Features of train and test; every tenth training image is held out."""
 
     def __init__(self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> None:
         self.device, self.seed, self.given = torch.device("cpu"), 0, {"train": train, "test": test}
+        self.checkpoint = Kept()
         self.asked: list[str] = []
         self.seen: list[tuple[int, int]] = []
 
@@ -47,6 +62,11 @@ def spec() -> Callable[..., DatasetSpec]:
 @pytest.fixture
 def given() -> type[GivenFeatures]:
     return GivenFeatures
+
+
+@pytest.fixture
+def kept() -> type[Kept]:
+    return Kept
 
 
 @pytest.fixture

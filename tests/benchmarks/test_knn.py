@@ -64,6 +64,26 @@ def test_a_class_without_votes_takes_no_rank():
     assert ranked[3].tolist() == [[4, 2, -1, -1, -1]]
 
 
+def test_of_classes_with_equal_votes_the_lower_comes_first():
+    voted = torch.tensor([[6, 3, 5, 1, 3, 5, 2, 0]])
+    ranked = ranked_classes(torch.ones(1, 8), voted, 8, (4, 8), 0.07)
+    assert ranked[4].tolist() == [[1, 3, 5, 6, -1]]
+    assert ranked[8].tolist() == [[3, 5, 0, 1, 2]]
+
+
+def test_features_are_left_as_they_were(given, measure, blobs):
+    bank, test = blobs(100, 3, 1.0, 0), blobs(30, 3, 1.0, 1)
+    copies = [x.clone() for x in (*bank, *test)]
+    measure(KNN(SMALL), given(bank, test), 3)
+    assert all(torch.equal(x, copy) for x, copy in zip((*bank, *test), copies, strict=True))
+
+
+def test_the_search_is_told_block_by_block(given, measure, blobs):
+    context = given(blobs(100, 3, 1.0, 0), blobs(30, 3, 1.0, 1))
+    measure(KNN(SMALL), context, 3)
+    assert context.seen == [(1, 1)]
+
+
 def test_a_small_temperature_does_not_overflow():
     ranked = ranked_classes(
         torch.tensor([[0.9, 0.8, 0.8]]), torch.tensor([[1, 0, 0]]), 2, (3,), 1e-3

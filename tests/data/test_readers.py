@@ -204,6 +204,10 @@ def test_dtd_trains_on_its_first_train_and_val_lists(tmp_path: Path) -> None:
     assert data.class_names() == ["banded", "zigzagged"]
     assert data.labels("train")[:, 0].tolist() == [0, 1, 0, 1]
     assert data.images("test").paths[1].name == "zigzagged_3.jpg"
+    (root / "labels" / "test1.txt").write_text("banded/banded_3.jpg\nzigzag/zigzagged_3.jpg\n")
+    with pytest.raises(DataError, match=r"it, test: .*classes that train has not: zigzag"):
+        open_dataset(data.spec, tmp_path).labels("test")
+    (root / "labels" / "test1.txt").write_text("\n".join(names) + "\n")
     before = data.digest
     picture(root / "images" / "banded" / "banded_3.jpg", (1, 2, 3))
     assert open_dataset(data.spec, tmp_path).digest != before

@@ -193,6 +193,10 @@ def test_faults_of_coco_are_named(tmp_path: Path) -> None:
     made = _coco(tmp_path, [_annotation(7, 9, 1, [15, 0, 9, 9])])
     with pytest.raises(DataError, match=r"000000000009.jpg: annotation 7 has the box"):
         open_dataset(made, tmp_path).boxes("train")
+    file = tmp_path / "coco/annotations/instances_val2017.json"
+    file.write_text(file.read_text().replace("toothbrush", "tooth brush"))
+    with pytest.raises(DataError, match=r"it, test: other categories.*'tooth brush'.*'toothbrush'"):
+        open_dataset(made, tmp_path).boxes("test")
     (tmp_path / "coco/annotations/instances_val2017.json").write_text('{"images": 3}')
     with pytest.raises(DataError, match="not COCO annotations"):
         open_dataset(made, tmp_path).boxes("test")

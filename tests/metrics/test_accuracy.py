@@ -27,14 +27,14 @@ def test_an_empty_rank_is_no_hit():
     assert not hits(table, "ranked", 2).any()
 
 
-def test_hits_follow_the_rows_that_are_taken_sliced_or_joined(table):
+def test_hits_stand_in_the_order_of_the_items_however_rows_are_taken_sliced_or_joined(table):
     taken = table.take(pa.array([2, 2, 0]))
-    assert hits(taken, "ranked", 2).tolist() == [True, True, False]
+    assert hits(taken, "ranked", 2).tolist() == [False, True, True]
     assert hits(table.slice(1), "ranked", 2).tolist() == [True, True]
     assert hits(pa.concat_tables([table, taken]), "ranked", 1).tolist() == [
         False,
-        True,
         False,
+        True,
         False,
         False,
         False,

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sslbench.config import fingerprint
+from sslbench.health.verdict import Health
+from sslbench.spreads import ENDING, write_spreads
+from sslbench.stats.spread import Spread
 from sslbench.store import (
     Environment,
     Failure,
@@ -32,6 +36,8 @@ COLUMNS = {"kNN top-1": "knn.top1", "Linear top-1": "linear.top1"}
 DATASETS = {"knn": "shapes", "linear": "shapes"}
 PLUGINS = {"knn": "knn", "linear": "linear_probe"}
 
+Value = float | tuple[float, float, float] | np.ndarray
+
 
 @dataclass
 class Experiment:
@@ -40,10 +46,19 @@ class Experiment:
     store: Store
     rows: list[Row] = field(default_factory=list)
 
+    @staticmethod
+    def answers(percent: float, items: int = 2000) -> np.ndarray:
+        """Items of which about so many percent are right, the same ones first for every row."""
+        return 100.0 * (np.arange(items) < round(items * percent / 100))
+
+    @staticmethod
+    def health(verdict: str) -> Health:
+        return Health(verdict=verdict)
+
     def row(
         self,
         label: str,
-        scores: dict[str, float | tuple[float, float, float]] | None = None,
+        scores: dict[str, Value] | None = None,
         seed: int = 0,
         *,
         metric: str = "top1",
@@ -53,7 +68,10 @@ class Experiment:
         pretrain: dict[str, Any] | None = None,
         **facts: Any,
     ) -> Row:
-        """A row with a manifest and a record per score; a score may have its interval."""
+        """A row with a manifest and a record per score; a score may have its interval.
+
+        A score may also be an array: what each test item counts, of which it is the mean.
+        """
         run = f"{label.partition('@')[0]}-resnet18-s{seed}-{fingerprint(label)[:16]}"
         keys = [key for key in PLUGINS if key not in facts.get("skipped", {})]
         names = {key: f"{PLUGINS[key]}-{DATASETS[key]}-0123456789abcdef" for key in keys}
@@ -91,7 +109,7 @@ class Experiment:
         self,
         row: Row,
         key: str,
-        value: float | tuple[float, float, float],
+        value: Value,
         metric: str = "top1",
         settings: dict[str, Any] | None = None,
     ) -> None:
@@ -100,7 +118,12 @@ class Experiment:
         if isinstance(value, tuple):
             value, low, high = value
             interval = Interval(low=low, high=high, method="bootstrap over 2000 test images")
-        score = Score(value=value, unit="%", higher_is_better=True, interval=interval, n=2000)
+        items = value if isinstance(value, np.ndarray) else self.answers(value)
+        value = float(items.mean()) if isinstance(value, np.ndarray) else value
+        score = Score(value=value, unit="%", higher_is_better=True, interval=interval, n=len(items))
+        name = row.evaluations[key]
+        path = self.store.evaluation_file(row.run, name, ENDING)
+        digest = write_spreads(path, {metric: Spread(value, items, "items")})
         record = Record(
             run=row.run,
             evaluation=PLUGINS[key],
@@ -111,9 +134,10 @@ class Experiment:
             headline=metric,
             fingerprint=facts,
             fingerprint_sha256=fingerprint(facts),
+            spread_sha256=digest,
             environment=ENVIRONMENT,
         )
-        self.store.write_record(row.evaluations[key], record)
+        self.store.write_record(name, record)
 
     def plan(self, **table: Any) -> PlanFile:
         """The plan of all rows so far, with one table ``main``; written to the store, too."""

@@ -81,3 +81,15 @@ def test_a_damaged_record_is_an_error_with_its_path(experiment: Any) -> None:
 
     with pytest.raises(StoreError, match=r"knn-shapes-0123456789abcdef\.json"):
         lines(experiment, "knn")
+
+
+def test_an_encoder_from_a_file_has_no_cost(experiment: Any) -> None:
+    row = experiment.row("moco", {"knn": 40.0})
+    manifest = experiment.store.manifest(row.run)
+    config = {**manifest.config, "method": "weights"}
+    experiment.store.write_manifest(manifest.model_copy(update={"config": config}))
+
+    cost = lines(experiment, "pretrain")
+
+    assert [line["status"] for line in cost] == ["missing"]
+    assert [line["value"] for line in lines(experiment, "knn")] == [40.0]

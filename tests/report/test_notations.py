@@ -36,15 +36,15 @@ def plain(experiment: Any) -> Any:
 GOLDEN_MARKDOWN = """\
 **Tiny: 50% &amp; more**
 
-| Method     | Year |         kNN top-1 (%) | Linear top-1 |
-| ---------- | ---- | --------------------: | -----------: |
-| Random     |      |      10.0 [9.0, 11.0] |            – |
-|            |      |                       |              |
-| MoCo_v1¹   | 2019 |     40.0 [38.0, 42.0] |            – |
-| A\\|B       | –    | **45.5** [43.0, 48.0] |            – |
-| PCL        | –    |               failed² |      failed² |
-|            |      |                       |              |
-| Supervised |      |                     – |            – |
+| Method     | Year |     kNN top-1 (%) | Linear top-1 |
+| ---------- | ---- | ----------------: | -----------: |
+| Random     |      |  10.0 [9.0, 11.0] |            – |
+|            |      |                   |              |
+| MoCo_v1¹   | 2019 | 40.0 [38.0, 42.0] |            – |
+| A\\|B       | –    | 45.5 [43.0, 48.0] |            – |
+| PCL        | –    |           failed² |      failed² |
+|            |      |                   |              |
+| Supervised |      |                 – |            – |
 
 1. n
 2. pre-training failed: Diverged at step 7: loss is nan
@@ -52,7 +52,10 @@ GOLDEN_MARKDOWN = """\
 In brackets: 95 % interval, bootstrap over 2000 test images. With one seed an interval speaks of \
 this run on other test images, not of the method trained again.
 
-Bold: better than every other method of the column (its interval overlaps no other method's).
+Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run in \
+kNN top-1: A\\|B. Nothing is bold, for that takes several seeds.
+
+No ranks over data sets: this table has 1 data set, and a comparison of ranks needs at least 5.
 
 From the records of 4 of 5 runs; commit 0123456789ab; machine Example CPU, 2 cores (cpu). \
 Command: sslbench run --suite tiny
@@ -70,7 +73,7 @@ Method & Year & kNN top-1 (\%) & Linear top-1 \\
 Random &  & 10.0 [9.0, 11.0] & -- \\
 \midrule
 MoCo\_v1\textsuperscript{1} & 2019 & 40.0 [38.0, 42.0] & -- \\
-A\textbar{}B & -- & \textbf{45.5} [43.0, 48.0] & -- \\
+A\textbar{}B & -- & 45.5 [43.0, 48.0] & -- \\
 PCL & -- & failed\textsuperscript{2} & failed\textsuperscript{2} \\
 \midrule
 Supervised &  & -- & -- \\
@@ -82,7 +85,8 @@ Supervised &  & -- & -- \\
 \textsuperscript{1}~n\par
 \textsuperscript{2}~pre-training failed: Diverged at step 7: loss is nan\par
 In brackets: 95 \% interval, bootstrap over 2000 test images. With one seed an interval speaks of this run on other test images, not of the method trained again.\par
-Bold: better than every other method of the column (its interval overlaps no other method's).\par
+Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run in kNN top-1: A\textbar{}B. Nothing is bold, for that takes several seeds.\par
+No ranks over data sets: this table has 1 data set, and a comparison of ranks needs at least 5.\par
 \end{minipage}
 \end{table}
 """  # noqa: E501
@@ -94,6 +98,26 @@ def test_markdown_is_as_it_was_found_right(experiment: Any) -> None:
 
 def test_latex_is_as_it_was_found_right(experiment: Any) -> None:
     assert plain(experiment).to_latex() == GOLDEN_LATEX
+
+
+def test_the_best_is_bold_and_ties_have_a_dagger_in_every_notation(experiment: Any) -> None:
+    for seed in range(3):
+        experiment.row("moco", {"knn": 40.0 + seed, "linear": 50.0 + seed}, seed=seed)
+        experiment.row("hcsc", {"knn": 45.0 + seed, "linear": 52.0 - seed}, seed=seed)
+    experiment.plan()
+    table = tables(experiment.store, "tiny")[0]
+
+    assert re.search(r"\*\*46\.0\*\* ± [\d.]+", table.to_markdown())
+    assert re.search(r"51\.0† ± [\d.]+ \| *$|51\.0† ± ", table.to_markdown(), re.MULTILINE)
+    assert r"\textbf{46.0} $\pm$" in table.to_latex()
+    assert r"51.0\dag{} $\pm$" in table.to_latex()
+    assert "† ties: not told apart from the best of the column" in table.to_markdown()
+    shown = {(li["label"], li["column"]): li for li in csv.DictReader(io.StringIO(table.to_csv()))}
+    best, second = shown["hcsc", "kNN top-1"], shown["moco", "kNN top-1"]
+    assert (best["separable_best"], best["tied_for_best"]) == ("yes", "no")
+    assert float(second["p_value_against_best"]) < 0.05
+    assert shown["moco", "Linear top-1"]["tied_for_best"] == "yes"
+    assert (second["test"], second["claim"]) == ("crossed seeds x images", "methods")
 
 
 def test_specials_cannot_break_a_markdown_table(experiment: Any) -> None:
@@ -147,7 +171,7 @@ def test_csv_has_full_precision_and_no_comments(experiment: Any) -> None:
     text = tables(experiment.store, "tiny")[0].to_csv()
 
     lines = list(csv.DictReader(io.StringIO(text)))
-    assert text.startswith("kind,label,title,column,evaluation,metric,unit,status,value,")
+    assert text.startswith("kind,label,title,column,evaluation,metric,less,unit,status,value,")
     assert [(line["label"], line["column"], line["status"]) for line in lines] == [
         ("moco", "kNN top-1", "done"),
         ("moco", "Linear top-1", "missing"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sslbench.config import build
@@ -9,13 +10,16 @@ from sslbench.errors import ConfigError, StoreError
 from sslbench.report.frame import frame
 from sslbench.report.grid import Cell, Line, Table
 from sslbench.report.tables import build_table
+from sslbench.spreads import SpreadReader, write_spreads
+from sslbench.stats.spread import Spread
 from sslbench.suite import TableConfig
 
 
-def table(experiment: Any, mixed: bool = False, **config: Any) -> Table:
+def table(experiment: Any, **config: Any) -> Table:
     plan = experiment.plan(**config)
     made = build(TableConfig, plan.tables["main"], "main")
-    return build_table(frame(experiment.store, plan), plan, "main", made, mixed=mixed)
+    reader = SpreadReader(experiment.store)
+    return build_table(frame(experiment.store, plan), plan, "main", made, reader)
 
 
 def line(found: Table, label: str) -> Line:
@@ -62,32 +66,79 @@ def test_one_seed_shows_its_interval(experiment: Any) -> None:
 
 
 def test_several_seeds_show_mean_and_half_interval(experiment: Any) -> None:
+    # Items of independent outcomes share nothing, so that Student's t over the seeds remains.
+    generator = np.random.Generator(np.random.PCG64(0))
     for seed, value in enumerate((44.0, 45.0, 46.0)):
-        experiment.row("moco", {"knn": (value, 1.0, 99.0)}, seed=seed)
+        items = generator.permutation(experiment.answers(value))
+        experiment.row("moco", {"knn": items}, seed=seed)
 
     found = table(experiment)
 
     cell = knn(found, "moco")
-    assert (cell.text, cell.spread) == ("45.0", "± 2.5")  # 4.303 x 1 / sqrt(3)
+    assert cell.text == "45.0"
+    assert float(cell.spread.removeprefix("± ")) == pytest.approx(2.5, abs=0.3)  # 4.303 / sqrt(3)
     assert cell.seeds == {0: 44.0, 1: 45.0, 2: 46.0}
+    assert cell.interval == "Student's t over 3 seeds crossed with 2000 test items"
     assert found.headings[-1] == "Seeds"
     assert line(found, "moco").described == ("3",)
 
 
-def test_bold_needs_separation(experiment: Any) -> None:
-    experiment.row("moco", {"knn": (40.0, 38.0, 42.0), "linear": (50.0, 48.0, 52.0)})
-    experiment.row("hcsc", {"knn": (45.0, 43.0, 47.0), "linear": (51.0, 49.0, 53.0)})
+def test_images_that_all_seeds_share_widen_the_interval(experiment: Any) -> None:
+    for seed in range(3):  # the same 900 of 2,000 images every time: no seed differs
+        experiment.row("moco", {"knn": experiment.answers(45.0)}, seed=seed)
+
+    cell = knn(table(experiment), "moco")
+
+    assert float(cell.spread.removeprefix("± ")) == pytest.approx(2.2, abs=0.05)  # 1.96 sqrt(pq/n)
+
+
+def test_one_seed_is_never_bold_and_the_line_below_says_of_what_it_speaks(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0, "linear": 50.0})
+    experiment.row("hcsc", {"knn": 45.0, "linear": 50.1})
+
+    found = table(experiment)
+
+    assert not any(cell.bold for one in found.lines for cell in one.cells)
+    assert [cell.tied for cell in line(found, "hcsc").cells] == [False, True]
+    assert [cell.tied for cell in line(found, "moco").cells] == [False, True]
+    said = " ".join(found.remarks)
+    assert "these runs alone, not of the methods (McNemar" in said
+    assert "kNN top-1: hcsc" in said
+    assert "Linear top-1: hcsc" not in said
+
+
+def test_bold_needs_several_seeds_and_separation(experiment: Any) -> None:
+    for seed in range(3):
+        experiment.row("moco", {"knn": 40.0 + seed / 10, "linear": 50.0 + seed}, seed=seed)
+        experiment.row("hcsc", {"knn": 45.0 + seed / 10, "linear": 51.0 - seed}, seed=seed)
 
     found = table(experiment)
 
     assert [cell.bold for cell in line(found, "hcsc").cells] == [True, False]
     assert [cell.bold for cell in line(found, "moco").cells] == [False, False]
+    assert [cell.tied for cell in line(found, "moco").cells] == [False, True]
+    leader = found.leaders[0]
+    assert leader is not None
+    assert (leader.claim, list(leader.p_values)) == ("methods", ["moco"])
+    assert leader.p_values["moco"] < 0.001
+
+
+def test_two_seeds_are_too_few_for_bold(experiment: Any) -> None:
+    for seed in range(2):
+        experiment.row("moco", {"knn": 40.0}, seed=seed)
+        experiment.row("hcsc", {"knn": 55.0}, seed=seed)
+
+    found = table(experiment)
+
+    assert not any(cell.bold or cell.tied for one in found.lines for cell in one.cells)
+    assert any("Nothing is bold" in text and "three seeds" in text for text in found.remarks)
 
 
 def test_a_baseline_is_never_bold_and_never_in_the_way(experiment: Any) -> None:
-    experiment.row("supervised", {"knn": (90.0, 89.0, 91.0)})
-    experiment.row("moco", {"knn": (40.0, 38.0, 42.0)})
-    experiment.row("hcsc", {"knn": (45.0, 43.0, 47.0)})
+    for seed in range(3):
+        experiment.row("supervised", {"knn": 90.0}, seed=seed)
+        experiment.row("moco", {"knn": 40.0}, seed=seed)
+        experiment.row("hcsc", {"knn": 45.0}, seed=seed)
 
     found = table(experiment)
 
@@ -171,7 +222,12 @@ def test_an_ablation_shows_what_differs_and_by_how_much(experiment: Any) -> None
     assert [one.described[0] for one in found.lines] == ["", "semantic", "all"]
     change = knn(found, "hcsc@all").difference
     assert change is not None
-    assert (change.value, change.low, change.high) == (-2.0, -2.0, -2.0)  # seed by seed
+    assert change.value == pytest.approx(-2.0)  # seed by seed
+    assert change.low is not None
+    assert change.high is not None
+    # Two of a hundred images, other ones for each seed: 1.96 sqrt(0.02 x 0.98 / 2,000 / 2) = 0.43.
+    assert change.low == pytest.approx(-2.43, abs=0.01)
+    assert change.high == pytest.approx(-1.57, abs=0.01)
     assert knn(found, "hcsc@all").difference_text == "(−2.0)"  # noqa: RUF001
     assert knn(found, "hcsc").difference is None
     assert knn(found, "random").difference is None
@@ -185,6 +241,84 @@ def test_rows_of_several_methods_have_no_such_columns(experiment: Any) -> None:
 
     assert found.headings == ()
     assert knn(found, "hcsc").difference is None
+
+
+def test_a_difference_of_two_scores_is_taken_within_each_run(experiment: Any) -> None:
+    for seed, (one, two) in enumerate(((40.0, 38.0), (41.0, 39.5))):
+        experiment.row("moco", {"knn": one, "linear": two}, seed=seed)
+    experiment.row("hcsc", {"knn": 40.0})
+
+    found = table(experiment, columns={"Optimism": "knn.top1 - linear.top1"})
+
+    cell = knn(found, "moco")
+    assert cell.seeds == {0: 2.0, 1: 1.5}
+    assert (cell.text, found.columns[0].heading) == ("+1.8", "Optimism (points)")
+    assert knn(found, "hcsc").status == "missing"
+    assert not any(cell.bold or cell.tied for one in found.lines for cell in one.cells)
+    assert found.leaders == (None,)
+    assert any("Optimism: knn.top1 - linear.top1" in remark for remark in found.remarks)
+
+
+def test_one_seeds_difference_has_the_paired_interval_of_its_test_items(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0, "linear": 38.0})  # 40 of 2,000 items differ
+
+    cell = knn(table(experiment, columns={"Optimism": "knn.top1 - linear.top1"}), "moco")
+
+    assert (cell.text, cell.spread) == ("+2.0", "[1.4, 2.6]")
+    assert cell.interval == "paired over 2000 test items"
+
+
+@pytest.mark.parametrize("second", ["pretrain.seconds", "knn.top"])
+def test_a_difference_of_what_is_no_score_is_a_mistake(experiment: Any, second: str) -> None:
+    experiment.row("moco", {"knn": 40.0})
+
+    with pytest.raises(ConfigError, match=r"costs have no difference|no metric"):
+        table(experiment, columns={"x": f"knn.top1 - {second}"})
+
+
+def test_health_stands_in_the_table_and_counts_its_seeds(experiment: Any) -> None:
+    for seed, verdict in enumerate(("healthy", "healthy", "cluster collapse")):
+        experiment.row(
+            "pcl", {"knn": 40.0}, seed=seed, pretrain={"health": experiment.health(verdict)}
+        )
+    experiment.row("moco", {"knn": 41.0}, pretrain={"health": experiment.health("healthy")})
+    experiment.row(
+        "hcsc", failed="nan", pretrain={"health": experiment.health("diverged at step 7")}
+    )
+    experiment.row(
+        "random", {"knn": 9.0}, pretrain={"health": experiment.health("dimensional collapse")}
+    )
+
+    found = table(experiment)
+
+    assert found.headings[-1] == "Health"
+    assert line(found, "pcl").described[-1] == "2 healthy, 1 cluster collapse"
+    assert line(found, "moco").described[-1] == "healthy"
+    assert line(found, "hcsc").described[-1] == "diverged at step 7"
+    assert line(found, "random").described[-1] == ""  # nothing was trained
+
+
+def test_fewer_than_five_data_sets_have_no_ranks_and_the_table_says_so(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0, "linear": 50.0})
+    experiment.row("hcsc", {"knn": 45.0, "linear": 51.0})
+
+    found = table(experiment)
+
+    assert found.ranking is None
+    assert any("1 data set, and a comparison of ranks needs" in text for text in found.remarks)
+
+
+def test_a_spread_that_is_not_the_records_is_refused(experiment: Any) -> None:
+    row = experiment.row("moco", {"knn": 40.0})
+    path = experiment.store.evaluation_file(row.run, row.evaluations["knn"], "spread.parquet")
+    write_spreads(path, {"top1": Spread(41.0, experiment.answers(41.0), "items")})
+
+    with pytest.raises(StoreError, match=r"spread\.parquet: is not the file that its record names"):
+        table(experiment)
+
+    path.unlink()
+    with pytest.raises(StoreError, match=r"spread\.parquet: cannot be read"):
+        table(experiment)
 
 
 def test_a_column_refuses_to_mix_fingerprints(experiment: Any) -> None:
@@ -205,6 +339,7 @@ def test_a_mixed_column_that_is_allowed_marks_what_differs(experiment: Any) -> N
 
     found = table(experiment, mixed=True)
 
+    assert found.leaders[0] is None
     assert notes(found, knn(found, "hcsc")) == ["measured with settings.k = 10 (else 20)"]
     assert knn(found, "moco").marks == ()
     assert not any(knn(found, label).bold for label in ("moco", "pcl", "hcsc"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sslbench.errors import ConfigError, StoreError
-from sslbench.report.write import write_tables
+from sslbench.report.write import tables, write_tables
 from sslbench.store import Store
 
 
@@ -27,11 +27,11 @@ def contents(paths: list[Path]) -> dict[str, bytes]:
 
 def test_the_same_records_give_the_same_bytes(experiment: Any) -> None:
     fill(experiment)
-    first = contents(write_tables(experiment.store, "tiny"))
+    first = contents(write_tables(experiment.store, tables(experiment.store, "tiny")))
     for name in first:
         (experiment.store.table_folder("tiny") / name).unlink()
 
-    again = contents(write_tables(experiment.store, "tiny"))
+    again = contents(write_tables(experiment.store, tables(experiment.store, "tiny")))
 
     assert set(first) == {f"main.{e}" for e in ("md", "csv", "tex", "json", "png", "svg")}
     assert again == first
@@ -40,15 +40,15 @@ def test_the_same_records_give_the_same_bytes(experiment: Any) -> None:
 def test_a_figure_is_drawn_anew_only_when_the_numbers_change(experiment: Any) -> None:
     fill(experiment)
     png = experiment.store.table_folder("tiny") / "main.png"
-    write_tables(experiment.store, "tiny")
+    write_tables(experiment.store, tables(experiment.store, "tiny"))
     drawn = png.read_bytes()
     png.write_bytes(b"mine")
 
-    write_tables(experiment.store, "tiny")
+    write_tables(experiment.store, tables(experiment.store, "tiny"))
     assert png.read_bytes() == b"mine"
 
     experiment.record(experiment.rows[1], "linear", 60.0)
-    write_tables(experiment.store, "tiny")
+    write_tables(experiment.store, tables(experiment.store, "tiny"))
     assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert png.read_bytes() != drawn
 
@@ -56,7 +56,7 @@ def test_a_figure_is_drawn_anew_only_when_the_numbers_change(experiment: Any) ->
 def test_nothing_but_the_tables_is_left_behind(experiment: Any) -> None:
     fill(experiment)
 
-    paths = write_tables(experiment.store, "tiny")
+    paths = write_tables(experiment.store, tables(experiment.store, "tiny"))
 
     left = {path.name for path in experiment.store.table_folder("tiny").iterdir()}
     assert left == {path.name for path in paths} | {"plan.json"}
@@ -64,7 +64,7 @@ def test_nothing_but_the_tables_is_left_behind(experiment: Any) -> None:
 
 def test_the_json_tells_where_each_number_came_from(experiment: Any) -> None:
     fill(experiment)
-    write_tables(experiment.store, "tiny")
+    write_tables(experiment.store, tables(experiment.store, "tiny"))
 
     path = experiment.store.table_folder("tiny") / "main.json"
     tree = json.loads(path.read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def test_columns_and_tables_stand_in_the_suites_order(experiment: Any) -> None:
     two = {"zoo": {"columns": columns}, "ark": {"columns": columns}}
     experiment.store.write_plan(plan.model_copy(update={"tables": two}))
 
-    paths = write_tables(experiment.store, "tiny")
+    paths = write_tables(experiment.store, tables(experiment.store, "tiny"))
 
     assert [path.name for path in paths if path.suffix == ".md"] == ["zoo.md", "ark.md"]
     heading = paths[0].read_text(encoding="utf-8").splitlines()[2]
@@ -92,7 +92,7 @@ def test_columns_and_tables_stand_in_the_suites_order(experiment: Any) -> None:
 
 def test_a_suite_that_was_never_run_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="`sslbench run --suite quick` makes it"):
-        write_tables(Store(tmp_path), "quick")
+        tables(Store(tmp_path), "quick")
 
 
 def test_a_wrong_table_names_itself(experiment: Any) -> None:
@@ -100,16 +100,17 @@ def test_a_wrong_table_names_itself(experiment: Any) -> None:
     experiment.plan(colums={})
 
     with pytest.raises(ConfigError, match=r"table 'main' of suite 'tiny'.*colums"):
-        write_tables(experiment.store, "tiny")
+        write_tables(experiment.store, tables(experiment.store, "tiny"))
 
 
 def test_tables_need_no_torch_and_matplotlib_only_to_draw(experiment: Any) -> None:
     fill(experiment)
-    write_tables(experiment.store, "tiny")
+    write_tables(experiment.store, tables(experiment.store, "tiny"))
     code = (
         "import sys; from pathlib import Path\n"
-        "from sslbench.store import Store; from sslbench.report.write import write_tables\n"
-        f"write_tables(Store(Path({str(experiment.store.root)!r})), 'tiny')\n"
+        "from sslbench.store import Store; from sslbench.report.write import tables, write_tables\n"
+        f"store = Store(Path({str(experiment.store.root)!r}))\n"
+        "write_tables(store, tables(store, 'tiny'))\n"
         "print([m for m in ('torch', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     )
 

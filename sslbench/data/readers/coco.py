@@ -13,7 +13,14 @@ from typing import Any
 
 from sslbench.config import Settings, build
 from sslbench.data.images import FileImages
-from sslbench.data.readers.source import PathList, SplitData, checked_boxes, presence, wrong_count
+from sslbench.data.readers.source import (
+    PathList,
+    SplitData,
+    checked_boxes,
+    presence,
+    some,
+    wrong_count,
+)
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import DataError
 
@@ -70,6 +77,13 @@ class CocoSource:
     def read(self, split: str) -> SplitData:
         tree = self._tree(split)
         path = self.folder / self.options.annotations[split]
+        known = self._tree("train")["categories"]
+        if tree["categories"] != known:
+            odd = sorted(map(str, set(tree["categories"].items()) ^ set(known.items())))
+            raise DataError(
+                f"{self.spec.name}, {split}: other categories than in train: {some(odd)} ({path}). "
+                "Give all splits the same ids and names"
+            )
         order = {number: place for place, number in enumerate(sorted(tree["categories"]))}
         by_image: dict[int, list[tuple[str, float, float, float, float, int, bool]]]
         by_image = defaultdict(list)
@@ -78,8 +92,8 @@ class CocoSource:
                 raise DataError(f"{path}: annotation {number} has the unknown category {category}")
             corners = (left, top, left + width, top + height)
             by_image[image].append((f"annotation {number}", *corners, order[category], bool(crowd)))
-        known = {image for image, _, _, _ in tree["images"]}
-        strangers = sorted(set(by_image) - known)
+        listed = {image for image, _, _, _ in tree["images"]}
+        strangers = sorted(set(by_image) - listed)
         if strangers:
             raise DataError(f"{path}: annotations of image {strangers[0]}, which is not listed")
         boxes = tuple(

@@ -55,6 +55,11 @@ class ListSource:
         except DataError as error:
             return [str(error)]
         classes = self.spec.levels[0].classes
+        if len(self.spec.levels) != 1:
+            faults.append(
+                f"{self.spec.name}: lists hold one label an image, {len(self.spec.levels)} levels "
+                "expected: keep only the finest of levels"
+            )
         if len(names) != classes:
             faults.append(f"{self.spec.name}: {len(names)} class names, {classes} expected")
         for split, (paths, labels) in lists.items():
@@ -63,7 +68,8 @@ class ListSource:
             if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
                 faults.append(
                     f"{self.spec.name}, {split}: labels in {source} run from {labels.min()} to "
-                    f"{labels.max()}, expected 0 to {classes - 1}"
+                    f"{labels.max()}, expected 0 to {classes - 1} "
+                    f"(levels has {classes} classes, first_label is {self.options.first_label})"
                 )
             faults += self._missing(split, paths)
         return faults

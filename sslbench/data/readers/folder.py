@@ -13,8 +13,9 @@ import numpy as np
 
 from sslbench.config import Settings, build
 from sslbench.data.images import FileImages
-from sslbench.data.readers.source import PathList, SplitData, level_labels, wrong_count
+from sslbench.data.readers.source import PathList, SplitData, level_labels, some, wrong_count
 from sslbench.data.spec import DatasetSpec
+from sslbench.errors import ConfigError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
 
@@ -55,13 +56,17 @@ class FolderSource:
                     f"{label}: {len(classes)} class folders in {where}, {expected} expected"
                 )
             elif list(classes) != names:
-                odd = sorted(set(classes) ^ set(names))
-                faults.append(f"{label}: other class folders than in train: {_some(odd)} ({where})")
+                faults.append(f"{label}: {_difference(names, list(classes))}, in {where}")
             empty = [name for name, files in classes.items() if not files]
             if empty:
-                faults.append(f"{label}: no images in the class folders {_some(empty)} of {where}")
+                faults.append(f"{label}: no images in the class folders {some(empty)} of {where}")
             found = sum(map(len, classes.values()))
             faults += wrong_count(self.spec, split, found, where)
+        if not faults:
+            try:
+                self.class_names()
+            except ConfigError as error:
+                faults.append(str(error))
         return faults
 
     def class_names(self) -> list[list[str]]:
@@ -100,6 +105,9 @@ def _images(folder: Path) -> list[str]:
         )
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+def _difference(train: list[str], other: list[str]) -> str:
+    """How the class folders of another split differ from those of train, in words."""
+    missing, strange = (sorted(set(a) - set(b)) for a, b in ((train, other), (other, train)))
+    parts = [f"without {some(missing)}"] if missing else []
+    parts += [f"with {some(strange)}"] if strange else []
+    return f"other class folders than in train, {' and '.join(parts)}"

@@ -94,13 +94,21 @@ def wrong_count(spec: DatasetSpec, split: str, found: int, where: Path) -> list[
     ]
 
 
+def some(names: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
 def level_labels(
     spec: DatasetSpec, classes: Sequence[str], groups: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> tuple[list[list[str]], Integers]:
     """Names by level, and for each class its label at every level (classes x levels).
 
-    ``groups`` names the upper levels: {superclass: {fish: [ray, shark, ...], ...}}.
+    ``groups`` names the upper levels: {superclass: {fish: [ray, shark, ...], ...}}. Raises
+    ConfigError if they are not those of the spec.
     """
+    where = f"data set {spec.name!r}: options.groups"
     names, table = [list(classes)], [np.arange(len(classes))]
     for level in spec.levels[1:]:
         members = groups.get(level.name, {})
@@ -109,9 +117,10 @@ def level_labels(
         }
         homeless = [cls for cls in classes if cls not in group_of]
         if homeless:
+            raise ConfigError(f"{where}.{level.name} has no place for {some(homeless)}")
+        if len(members) != level.classes:
             raise ConfigError(
-                f"data set {spec.name!r}: options.groups.{level.name} has no place for "
-                f"{', '.join(homeless[:5])}"
+                f"{where}.{level.name} has {len(members)} groups, levels has {level.classes}"
             )
         names.append(list(members))
         table.append(np.array([group_of[cls] for cls in classes]))

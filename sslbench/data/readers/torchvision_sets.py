@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from sslbench.config import Settings, build
 from sslbench.data.images import FileImages, HeldImages, ImageSet
 from sslbench.data.readers.folder import FolderSource
-from sslbench.data.readers.source import Integers, PathList, SplitData, level_labels, wrong_count
+from sslbench.data.readers.source import (
+    Integers,
+    PathList,
+    SplitData,
+    level_labels,
+    some,
+    wrong_count,
+)
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import DataError
 
@@ -214,7 +221,11 @@ def _dtd_names(folder: Path) -> list[str]:
 
 def _dtd_read(folder: Path, split: str) -> Found:
     names = {name: number for number, name in enumerate(_dtd_names(folder))}
-    labels = [names[entry.split("/")[0]] for entry in _dtd_entries(folder, split)]
+    classes = [entry.split("/")[0] for entry in _dtd_entries(folder, split)]
+    strangers = sorted(set(classes) - set(names))
+    if strangers:
+        raise ValueError(f"its lists name classes that train has not: {some(strangers)}")
+    labels = [names[cls] for cls in classes]
     return FileImages(_dtd_paths(folder, split)), np.array(labels, dtype=np.int64)
 
 

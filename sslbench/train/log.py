@@ -1,0 +1,27 @@
+"""``train.jsonl``: a line of means every so many steps, one of signals when they are measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class TrainLog:
+    """A file of JSON lines, each with the step that it was written behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, step: int) -> None:
+        """Drop what an interrupted session wrote behind the ``step`` that training goes on from."""
+        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def write(self, line: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        complete = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [line for line in complete if line]  # a torn last line has no end
