@@ -54,7 +54,7 @@ class Health(Settings):
     why: tuple[str, ...] = ()  # what crossed its threshold
     signals: dict[str, float] = {}  # of the last epoch
     untrained: dict[str, float] = {}  # the same before the first step
-    thresholds: Thresholds = Thresholds()
+    thresholds: dict[str, float] = {}  # that held then; plain, for they may change
 
 
 def judge(signals: Signals, untrained: Signals, course: Course) -> Health:
@@ -79,7 +79,7 @@ def judge(signals: Signals, untrained: Signals, course: Course) -> Health:
         why=tuple(reason for reasons in wrong.values() for reason in reasons),
         signals=dict(signals),
         untrained=dict(untrained),
-        thresholds=thresholds,
+        thresholds=thresholds.model_dump(),
     )
 
 

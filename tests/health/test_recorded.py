@@ -55,7 +55,7 @@ def test_a_finished_run_says_its_word_and_records_what_it_was_told_by(tmp_path: 
     assert manifest.health is not None
     assert message.endswith(f"s, {manifest.health.verdict}")
     assert manifest.health.signals.keys() == manifest.health.untrained.keys()
-    assert manifest.health.thresholds == Thresholds()
+    assert manifest.health.thresholds == Thresholds().model_dump()
 
 
 def test_a_failed_run_says_at_which_step_it_diverged(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_sound_run_is_healthy_and_says_no_reason() -> None:
     assert (health.verdict, health.why, health.step) == ("healthy", (), None)
     assert health.signals == SOUND
     assert health.untrained == UNTRAINED
-    assert health.thresholds == LIMITS
+    assert health.thresholds == LIMITS.model_dump()
 
 
 @pytest.mark.parametrize(
