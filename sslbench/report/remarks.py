@@ -1,9 +1,12 @@
 """The lines under a table that say how to read its numbers, and what they do not say."""
 
+import re
 from collections.abc import Sequence
 
 from sslbench.report.frame import PRETRAIN
-from sslbench.report.grid import TIE, Column, Leader, Line
+from sslbench.report.grid import TIE, Cell, Column, Leader, Line
+
+ITEMS = re.compile(r"\d+(?= test items)")
 
 
 def remarks(
@@ -18,15 +21,13 @@ def remarks(
     found: list[str] = []
     single = [cell for cell in cells if len(cell.seeds) == 1 and cell.low is not None]
     if single:
-        how = "; ".join(sorted({_how(cell.level, cell.interval) for cell in single}))
         found.append(
-            f"In brackets: {how}. With one seed an interval speaks of this run on other test "
-            "images, not of the method trained again."
+            f"In brackets: {_ways(single)}. With one seed an interval speaks of this run on other "
+            "test images, not of the method trained again."
         )
     several = [cell for cell in cells if len(cell.seeds) > 1 and cell.spread]
     if several:
-        how = "; ".join(sorted({_how(cell.level, cell.interval) for cell in several}))
-        found.append(f"±: half of the {how}.")
+        found.append(f"±: half of the {_ways(several)}.")
     found += _comparison(columns, leaders, any(cell.bold for cell in cells))
     differences = [column for column in columns if column.less is not None]
     if differences:
@@ -43,9 +44,21 @@ def remarks(
     return tuple(found)
 
 
-def _how(level: float | None, method: str) -> str:
-    percent = "" if level is None else f"{100 * level:g} % "
-    return f"{percent}interval" + (f", {method}" if method else "")
+def _ways(cells: Sequence[Cell]) -> str:
+    """How the intervals of some cells were made; what differs in the number of items is one way."""
+    ways: dict[str, set[int]] = {}
+    for cell in cells:
+        percent = "" if cell.level is None else f"{100 * cell.level:g} % "
+        way = f"{percent}interval" + (f", {cell.interval}" if cell.interval else "")
+        number = ITEMS.search(way)
+        ways.setdefault(ITEMS.sub("{}", way), set()).update([int(number[0])] if number else [])
+    return "; ".join(way.replace("{}", _listed(sorted(ways[way]))) for way in sorted(ways))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """``72, 2985 or 10000``."""
+    *most, last = [str(number) for number in numbers] or [""]
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _difference(column: Column) -> str:

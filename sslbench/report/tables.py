@@ -17,7 +17,7 @@ from sslbench.report.fingerprints import differences, refuse_mixed
 from sslbench.report.frame import PRETRAIN
 from sslbench.report.grid import Cell, Column, Kind, Leader, Line, Provenance, Table
 from sslbench.report.ranking import ranking
-from sslbench.report.remarks import remarks
+from sslbench.report.remarks import has_scores, remarks
 from sslbench.report.reported import Quoted, nearest_quoted
 from sslbench.run import BASELINES
 from sslbench.spreads import SpreadReader
@@ -54,7 +54,8 @@ def build_table(
         _draft_column(name, column, rows, entries, reader, config.mixed) for column in columns
     ]
     drafts, leaders = [cells for cells, _ in drafted], tuple(leader for _, leader in drafted)
-    headings, words = described(rows, config.describe, _health(rows, entries))
+    health = _health(rows, entries) if any(map(has_scores, columns)) else {}
+    headings, words = described(rows, config.describe, health)
     footnotes: list[str] = []
     lines: list[Line] = []
     for number, (label, some) in enumerate(rows.items()):

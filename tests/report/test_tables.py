@@ -83,6 +83,18 @@ def test_several_seeds_show_mean_and_half_interval(experiment: Any) -> None:
     assert line(found, "moco").described == ("3",)
 
 
+def test_intervals_over_sets_of_other_sizes_are_one_way(experiment: Any) -> None:
+    for seed in range(2):
+        few = experiment.answers(50.0, items=72)
+        experiment.row("moco", {"knn": 45.0, "linear": few}, seed=seed)
+
+    remarks = table(experiment).remarks
+
+    assert remarks[0] == (
+        "±: half of the 95 % interval, Student's t over 2 seeds crossed with 72 or 2000 test items."
+    )
+
+
 def test_images_that_all_seeds_share_widen_the_interval(experiment: Any) -> None:
     for seed in range(3):  # the same 900 of 2,000 images every time: no seed differs
         experiment.row("moco", {"knn": experiment.answers(45.0)}, seed=seed)
