@@ -83,8 +83,12 @@ def _comparison(
         )
     of_runs = [(c, lead) for c, lead in compared if lead.claim == "runs"]
     if of_runs:
-        told = [f"{c.title}: {lead.title}" for c, lead in of_runs if not lead.tied]
-        said = f"ahead of every other run in {'; '.join(told)}" if told else "no run is ahead"
+        ahead: dict[str, list[str]] = {}
+        for column, lead in of_runs:
+            if not lead.tied:
+                ahead.setdefault(lead.title, []).append(column.title)
+        told = "; ".join(f"{title} in {', '.join(titles)}" for title, titles in ahead.items())
+        said = f"ahead of every other run is {told}" if told else "no run is ahead"
         found.append(
             f"Of these runs alone, not of the methods ({_tests(of_runs)}, Holm's correction): "
             f"{said}. Nothing is bold, for that takes several seeds."

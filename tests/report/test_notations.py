@@ -52,8 +52,8 @@ GOLDEN_MARKDOWN = """\
 In brackets: 95 % interval, bootstrap over 2000 test images. With one seed an interval speaks of \
 this run on other test images, not of the method trained again.
 
-Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run in \
-kNN top-1: A\\|B. Nothing is bold, for that takes several seeds.
+Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run is \
+A\\|B in kNN top-1. Nothing is bold, for that takes several seeds.
 
 No ranks over data sets: this table has 1 data set, and a comparison of ranks needs at least 5.
 
@@ -85,7 +85,7 @@ Supervised &  & -- & -- \\
 \textsuperscript{1}~n\par
 \textsuperscript{2}~pre-training failed: Diverged at step 7: loss is nan\par
 In brackets: 95 \% interval, bootstrap over 2000 test images. With one seed an interval speaks of this run on other test images, not of the method trained again.\par
-Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run in kNN top-1: A\textbar{}B. Nothing is bold, for that takes several seeds.\par
+Of these runs alone, not of the methods (McNemar, Holm's correction): ahead of every other run is A\textbar{}B in kNN top-1. Nothing is bold, for that takes several seeds.\par
 No ranks over data sets: this table has 1 data set, and a comparison of ranks needs at least 5.\par
 \end{minipage}
 \end{table}
