@@ -1,6 +1,7 @@
 """What a table's column stands for: one score, the difference of two, or a cost."""
 
 import difflib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,9 +50,11 @@ def _single(title: str, key: str, table: str, entries: Entries) -> Column:
     metrics = list(dict.fromkeys(entry["metric"] for entry in found if entry["metric"]))
     if metrics and metric not in metrics:
         raise ConfigError(f"{where}: {evaluation} has no metric {_hint(metric, metrics)}")
+    peeks = any(json.loads(e["fingerprint"] or "{}").get("selection") == "paper" for e in found)
     for entry in found:
         if entry["metric"] == metric:
-            return Column(title, evaluation, metric, entry["unit"], entry["higher_is_better"])
+            unit, higher = entry["unit"], entry["higher_is_better"]
+            return Column(title, evaluation, metric, unit, higher, peeks=peeks)
     return Column(title, evaluation, metric)  # nothing measured yet
 
 

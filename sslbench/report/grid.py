@@ -25,10 +25,12 @@ class Column:
     unit: str = ""
     higher_is_better: bool = True
     less: "Column | None" = None  # what is taken off it, of the same run
+    peeks: bool = False  # its settings were chosen on the test images
 
     @property
     def heading(self) -> str:
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        title = f"{self.title}, best on test" if self.peeks and self.less is None else self.title
+        return f"{title} ({self.unit})" if self.unit else title
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def ranking(
     methods = [line for line in lines if line.kind == "method"]
     first: dict[str, int] = {}
     for number, column in enumerate(columns):
-        if has_scores(column) and column.evaluation in datasets:
+        if has_scores(column) and not column.peeks and column.evaluation in datasets:
             first.setdefault(datasets[column.evaluation], number)
     if len(methods) < 2 or not first:
         return None, []

@@ -29,6 +29,11 @@ def remarks(
     if several:
         found.append(f"±: half of the {_ways(several)}.")
     found += _comparison(columns, leaders, any(cell.bold for cell in cells))
+    if any(column.peeks and column.less is None for column in columns):
+        found.append(
+            "Best on test: the test images themselves chose setting and epoch. For comparison with "
+            "papers that did so; no row leads such a column."
+        )
     differences = [column for column in columns if column.less is not None]
     if differences:
         listed = "; ".join(f"{column.title}: {_difference(column)}" for column in differences)

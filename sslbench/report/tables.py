@@ -151,9 +151,9 @@ def _draft_column(
                 drafts[number].notes.append(f"{several}measured with {difference.keys}")
     methods = [n for n, label in enumerate(rows) if label not in BASELINES]
     leader = None
-    # Cost depends on the machine and on what else it did; unlike numbers have no order, and a
-    # difference of two scores is neither good nor bad.
-    if column.evaluation != PRETRAIN and not unlike and column.less is None:
+    # Cost depends on the machine and on what else it did; unlike numbers have no order, nor have
+    # those that peeked, and a difference of two scores is neither good nor bad.
+    if has_scores(column) and not unlike and not column.peeks:
         leader = _compare(column, drafts, [n for n in methods if drafts[n].spreads], rows)
     if shares_method(rows):
         first = drafts[methods[0]]

@@ -112,8 +112,10 @@ class Experiment:
         value: Value,
         metric: str = "top1",
         settings: dict[str, Any] | None = None,
+        selection: str = "none",
     ) -> None:
         facts = {"evaluation": PLUGINS[key], "settings": settings or {"k": 20}}
+        facts["selection"] = selection
         interval = None
         if isinstance(value, tuple):
             value, low, high = value

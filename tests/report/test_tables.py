@@ -270,6 +270,20 @@ def test_a_difference_of_two_scores_is_taken_within_each_run(experiment: Any) ->
     assert any("Optimism: knn.top1 - linear.top1" in remark for remark in found.remarks)
 
 
+def test_a_column_that_peeked_says_so_in_its_heading_and_has_no_leader(experiment: Any) -> None:
+    for label, value in (("moco", 40.0), ("hcsc", 45.0)):
+        row = experiment.row(label, {"linear": value - 1})
+        experiment.record(row, "knn", value, selection="paper")
+    columns = {"P": "knn.top1", "L": "linear.top1", "Gap": "knn.top1 - linear.top1"}
+
+    found = table(experiment, columns=columns)
+
+    headings = [column.heading for column in found.columns]
+    assert headings == ["P, best on test (%)", "L (%)", "Gap (points)"]
+    assert [leader is None for leader in found.leaders] == [True, False, True]
+    assert any(text.startswith("Best on test: the test images") for text in found.remarks)
+
+
 def test_one_seeds_difference_has_the_paired_interval_of_its_test_items(experiment: Any) -> None:
     experiment.row("moco", {"knn": 40.0, "linear": 38.0})  # 40 of 2,000 items differ
 
