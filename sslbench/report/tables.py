@@ -155,7 +155,7 @@ def _draft_column(
     # those that peeked, and a difference of two scores is neither good nor bad.
     if has_scores(column) and not unlike and not column.peeks:
         leader = _compare(column, drafts, [n for n in methods if drafts[n].spreads], rows)
-    if shares_method(rows):
+    if shares_method(rows) and column.less is None:
         first = drafts[methods[0]]
         for number in methods[1:]:
             drafts[number] = with_difference(drafts[number], first, column)
