@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sslbench.config import fingerprint
+from sslbench.config import build, fingerprint
 from sslbench.health.verdict import Health
-from sslbench.spreads import ENDING, write_spreads
+from sslbench.report.frame import frame
+from sslbench.report.grid import Cell, Line, Table
+from sslbench.report.tables import build_table
+from sslbench.spreads import ENDING, SpreadReader, write_spreads
 from sslbench.stats.spread import Spread
 from sslbench.store import (
     Environment,
@@ -22,6 +25,7 @@ from sslbench.store import (
     Score,
     Store,
 )
+from sslbench.suite import TableConfig
 
 ENVIRONMENT = Environment(
     sslbench="0.1.0",
@@ -140,6 +144,26 @@ class Experiment:
             environment=ENVIRONMENT,
         )
         self.store.write_record(name, record)
+
+    def table(self, **config: Any) -> Table:
+        """The table of all rows so far."""
+        plan = self.plan(**config)
+        made = build(TableConfig, plan.tables["main"], "main")
+        reader = SpreadReader(self.store)
+        return build_table(frame(self.store, plan), plan, "main", made, reader)
+
+    @staticmethod
+    def line(found: Table, label: str) -> Line:
+        return next(one for one in found.lines if one.label == label)
+
+    @staticmethod
+    def knn(found: Table, label: str) -> Cell:
+        """The first cell of a row."""
+        return Experiment.line(found, label).cells[0]
+
+    @staticmethod
+    def notes(found: Table, marked: Cell | Line) -> list[str]:
+        return [found.footnotes[mark - 1] for mark in marked.marks]
 
     def plan(self, **table: Any) -> PlanFile:
         """The plan of all rows so far, with one table ``main``; written to the store, too."""

@@ -4,39 +4,14 @@ from typing import Any
 
 import pytest
 
-from sslbench.config import build
 from sslbench.errors import ConfigError, StoreError
-from sslbench.report.frame import frame
-from sslbench.report.grid import Cell, Line, Table
-from sslbench.report.tables import build_table
-from sslbench.spreads import SpreadReader
-from sslbench.suite import TableConfig
-
-
-def table(experiment: Any, **config: Any) -> Table:
-    plan = experiment.plan(**config)
-    made = build(TableConfig, plan.tables["main"], "main")
-    reader = SpreadReader(experiment.store)
-    return build_table(frame(experiment.store, plan), plan, "main", made, reader)
-
-
-def line(found: Table, label: str) -> Line:
-    return next(one for one in found.lines if one.label == label)
-
-
-def knn(found: Table, label: str) -> Cell:
-    return line(found, label).cells[0]
-
-
-def notes(found: Table, cell: Cell | Line) -> list[str]:
-    return [found.footnotes[mark - 1] for mark in cell.marks]
 
 
 def test_methods_stand_as_planned_between_the_baselines(experiment: Any) -> None:
     for label in ("supervised", "pcl", "random", "hcsc", "moco"):
         experiment.row(label)
 
-    found = table(experiment)
+    found = experiment.table()
 
     blocks = [[one.label for one in block] for block in found.blocks]
     assert blocks == [["random"], ["pcl", "hcsc", "moco"], ["supervised"]]
@@ -46,7 +21,7 @@ def test_without_any_run_there_is_a_table_of_dashes(experiment: Any) -> None:
     experiment.row("moco", trained=False)
     experiment.row("hcsc", trained=False)
 
-    found = table(experiment)
+    found = experiment.table()
 
     assert [[cell.text for cell in one.cells] for one in found.lines] == [["–", "–"]] * 2  # noqa: RUF001
     assert found.provenance.runs == 0
@@ -55,9 +30,9 @@ def test_without_any_run_there_is_a_table_of_dashes(experiment: Any) -> None:
 def test_one_seed_shows_its_interval(experiment: Any) -> None:
     experiment.row("moco", {"knn": (45.12, 43.0, 47.25)})
 
-    found = table(experiment)
+    found = experiment.table()
 
-    cell = knn(found, "moco")
+    cell = experiment.knn(found, "moco")
     assert (cell.text, cell.spread) == ("45.1", "[43.0, 47.2]")
     assert "Seeds" not in found.headings
     assert any("this run on other test images" in remark for remark in found.remarks)
@@ -66,22 +41,22 @@ def test_one_seed_shows_its_interval(experiment: Any) -> None:
 def test_failed_and_skipped_have_their_reasons_below(experiment: Any) -> None:
     experiment.row("moco", failed="loss is nan", skipped={"linear": "needs labels"})
 
-    found = table(experiment)
+    found = experiment.table()
 
-    failed, skipped = line(found, "moco").cells
+    failed, skipped = experiment.line(found, "moco").cells
     assert (failed.text, skipped.text) == ("failed", "skipped")
-    assert "loss is nan" in notes(found, failed)[0]
-    assert notes(found, skipped) == ["needs labels"]
+    assert "loss is nan" in experiment.notes(found, failed)[0]
+    assert experiment.notes(found, skipped) == ["needs labels"]
 
 
 def test_an_exception_marks_its_row_and_equal_notes_share_a_number(experiment: Any) -> None:
     experiment.row("moco", notes=("pretrain.batch_size = 4096",))
     experiment.row("hcsc", notes=("pretrain.batch_size = 4096",))
 
-    found = table(experiment)
+    found = experiment.table()
 
     assert found.footnotes == ("pretrain.batch_size = 4096",)
-    assert line(found, "moco").marks == line(found, "hcsc").marks == (1,)
+    assert experiment.line(found, "moco").marks == experiment.line(found, "hcsc").marks == (1,)
 
 
 def test_the_card_describes(experiment: Any) -> None:
@@ -89,12 +64,12 @@ def test_the_card_describes(experiment: Any) -> None:
     experiment.row("simclr", card={"momentum_encoder": False})
     experiment.row("random")
 
-    found = table(experiment, describe=["year", "momentum_encoder"])
+    found = experiment.table(describe=["year", "momentum_encoder"])
 
     assert found.headings == ("Year", "Momentum encoder")
-    assert line(found, "moco").described == ("2020", "yes")
-    assert line(found, "simclr").described == ("–", "no")  # noqa: RUF001
-    assert line(found, "random").described == ("", "")
+    assert experiment.line(found, "moco").described == ("2020", "yes")
+    assert experiment.line(found, "simclr").described == ("–", "no")  # noqa: RUF001
+    assert experiment.line(found, "random").described == ("", "")
 
 
 def test_an_ablation_leaves_blank_what_is_as_in_its_first_row(experiment: Any) -> None:
@@ -106,7 +81,7 @@ def test_an_ablation_leaves_blank_what_is_as_in_its_first_row(experiment: Any) -
         name = label if label == "hcsc" else f"hcsc@{label}"
         params = {"levels": levels, "instance_negatives": negatives}
         experiment.row(name, {"knn": 45.0}, params=params, card={"year": 2022})
-    found = table(experiment, describe=["year"])
+    found = experiment.table(describe=["year"])
     assert found.headings == ("levels", "instance negatives")
     assert [one.described for one in found.lines] == [("3", "semantic"), ("", "all"), ("1", "")]
 
@@ -115,10 +90,10 @@ def test_rows_of_several_methods_have_no_such_columns(experiment: Any) -> None:
     experiment.row("moco", {"knn": 40.0}, params={"temperature": 0.2})
     experiment.row("hcsc", {"knn": 45.0}, params={"temperature": 0.1})
 
-    found = table(experiment)
+    found = experiment.table()
 
     assert found.headings == ()
-    assert knn(found, "hcsc").difference is None
+    assert experiment.knn(found, "hcsc").difference is None
 
 
 def test_health_stands_in_the_table_and_counts_its_seeds(experiment: Any) -> None:
@@ -134,13 +109,13 @@ def test_health_stands_in_the_table_and_counts_its_seeds(experiment: Any) -> Non
         "random", {"knn": 9.0}, pretrain={"health": experiment.health("dimensional collapse")}
     )
 
-    found = table(experiment)
+    found = experiment.table()
 
     assert found.headings[-1] == "Health"
-    assert line(found, "pcl").described[-1] == "2 healthy, 1 cluster collapse"
-    assert line(found, "moco").described[-1] == "healthy"
-    assert line(found, "hcsc").described[-1] == "diverged at step 7"
-    assert line(found, "random").described[-1] == ""  # nothing was trained
+    assert experiment.line(found, "pcl").described[-1] == "2 healthy, 1 cluster collapse"
+    assert experiment.line(found, "moco").described[-1] == "healthy"
+    assert experiment.line(found, "hcsc").described[-1] == "diverged at step 7"
+    assert experiment.line(found, "random").described[-1] == ""  # nothing was trained
 
 
 def test_a_column_refuses_to_mix_fingerprints(experiment: Any) -> None:
@@ -151,7 +126,7 @@ def test_a_column_refuses_to_mix_fingerprints(experiment: Any) -> None:
     with pytest.raises(
         StoreError, match=r"kNN top-1.*hcsc \(seed 0\): settings.k = 10 \(else 20\)"
     ):
-        table(experiment)
+        experiment.table()
 
 
 def test_a_mixed_column_that_is_allowed_marks_what_differs(experiment: Any) -> None:
@@ -159,12 +134,14 @@ def test_a_mixed_column_that_is_allowed_marks_what_differs(experiment: Any) -> N
     experiment.row("pcl", {"knn": (41.0, 40.0, 42.0)})
     experiment.row("hcsc", {"knn": (55.0, 54.0, 56.0)}, settings={"k": 10})
 
-    found = table(experiment, mixed=True)
+    found = experiment.table(mixed=True)
 
     assert found.leaders[0] is None
-    assert notes(found, knn(found, "hcsc")) == ["measured with settings.k = 10 (else 20)"]
-    assert knn(found, "moco").marks == ()
-    assert not any(knn(found, label).bold for label in ("moco", "pcl", "hcsc"))
+    assert experiment.notes(found, experiment.knn(found, "hcsc")) == [
+        "measured with settings.k = 10 (else 20)"
+    ]
+    assert experiment.knn(found, "moco").marks == ()
+    assert not any(experiment.knn(found, label).bold for label in ("moco", "pcl", "hcsc"))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +157,7 @@ def test_a_column_that_nothing_has_is_a_mistake(experiment: Any, key: str, messa
     experiment.row("moco", {"knn": 40.0})
 
     with pytest.raises(ConfigError, match=message):
-        table(experiment, columns={"kNN": key})
+        experiment.table(columns={"kNN": key})
 
 
 def test_cost_is_written_to_three_figures_and_is_not_bold(experiment: Any) -> None:
@@ -188,7 +165,7 @@ def test_cost_is_written_to_three_figures_and_is_not_bold(experiment: Any) -> No
         facts = {"seconds": seconds, "parameters": 11176512, "images_seen": 100}
         experiment.row(label, pretrain=facts)
 
-    found = table(experiment, columns={"Time": "pretrain.seconds", "Size": "pretrain.parameters"})
+    found = experiment.table(columns={"Time": "pretrain.seconds", "Size": "pretrain.parameters"})
 
     texts = [[cell.text for cell in one.cells] for one in found.lines]
     assert texts == [["3.14", "11,176,512"], ["1,234", "11,176,512"]]
@@ -200,7 +177,7 @@ def test_provenance_is_that_of_the_records(experiment: Any) -> None:
     experiment.row("moco", {"knn": 40.0})
     experiment.row("hcsc", trained=False)
 
-    sentence = table(experiment).provenance.sentence
+    sentence = experiment.table().provenance.sentence
 
     assert "1 of 2 runs" in sentence
     assert "commit 0123456789ab" in sentence
