@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 SYNSETS = 8
-PLACES_CLASSES = {"places205": 205, "places365": 365}
+SCENES = 6
 COUNTS = {  # training and test images
     "imagenet": (64, 16),
     "places205": (24, 12),
@@ -85,12 +85,10 @@ def _imagenet(folder: Path) -> None:
 def _places(name: str) -> Iterator[tuple[bool, int, int, Image.Image]]:
     """For each image whether it is for training, its number, its class and itself."""
     train, test = COUNTS[name]
-    # Six classes, the first and the last among them, in no order: a label that went to the next
-    # image would be another class.
-    orders = [np.random.default_rng(0).permutation(np.arange(n) % 6) for n in (train, test)]
-    for number, hue in enumerate(np.concatenate(orders).tolist()):
-        cls = hue * (PLACES_CLASSES[name] - 1) // 5
-        yield number < train, number, cls, picture(hue, number, 256, 256, ())
+    # In no order: a label that went to the next image would be another class.
+    orders = [np.random.default_rng(0).permutation(np.arange(n) % SCENES) for n in (train, test)]
+    for number, cls in enumerate(np.concatenate(orders).tolist()):
+        yield number < train, number, cls, picture(cls, number, 256, 256, ())
 
 
 def scene(cls: int) -> str:
@@ -120,8 +118,7 @@ def _places365(folder: Path) -> None:
         lists[training].append(f"{name} {cls}")
     write(folder / "places365_train_standard.txt", lists[True])
     write(folder / "places365_val.txt", lists[False])
-    classes = range(PLACES_CLASSES["places365"])
-    write(folder / "categories_places365.txt", [f"/{scene(cls)} {cls}" for cls in classes])
+    write(folder / "categories_places365.txt", [f"/{scene(cls)} {cls}" for cls in range(SCENES)])
 
 
 def objects(number: int, classes: int) -> list[tuple[int, Box]]:
