@@ -28,7 +28,15 @@ from sslbench.api import (
 )
 from sslbench.data.datasets import LabelledDataset
 from sslbench.data.spec import DatasetSpec
-from sslbench.metrics.accuracy import EMPTY, RANKS, hits, means, percent, prediction_table
+from sslbench.metrics.accuracy import (
+    EMPTY,
+    RANKS,
+    hits,
+    means,
+    percent,
+    prediction_table,
+    top_values,
+)
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.search import nearest
 
@@ -99,8 +107,7 @@ class KNN(Evaluation):
     def item_values(table: pa.Table) -> Mapping[str, NDArray[np.float64]]:
         each = sorted((name for name in table.column_names if name[0] == "k"), key=_neighbours)
         return {
-            "top1": percent(hits(table, "ranked", 1)),
-            "top5": percent(hits(table, "ranked", 5)),
+            **top_values(table),
             **{f"top1_{name}": percent(hits(table, name, 1)) for name in each},
         }
 

@@ -44,7 +44,7 @@ from sslbench.data.loaders import ViewLoader
 from sslbench.data.random import derive_seed
 from sslbench.data.recipe import Recipe, ViewConfig
 from sslbench.data.spec import DatasetSpec
-from sslbench.metrics.accuracy import RANKS, hits, means, percent, prediction_table
+from sslbench.metrics.accuracy import RANKS, means, prediction_table, top_values
 from sslbench.nn.blocks import BlockInput, block_inputs, read_images
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.linear import Rows, Setting, Standardiser
@@ -166,10 +166,7 @@ class LinearProbe(Evaluation):
 
     @staticmethod
     def item_values(table: pa.Table) -> Mapping[str, NDArray[np.float64]]:
-        return {
-            "top1": percent(hits(table, "ranked", 1)),
-            "top5": percent(hits(table, "ranked", 5)),
-        }
+        return top_values(table)
 
     @staticmethod
     def score(table: pa.Table) -> Scores:

@@ -42,7 +42,7 @@ from sslbench.api import (
 )
 from sslbench.data.datasets import LabelledDataset
 from sslbench.data.spec import DatasetSpec
-from sslbench.metrics.accuracy import RANKS, hits, means, percent, prediction_table
+from sslbench.metrics.accuracy import RANKS, means, prediction_table, top_values
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.linear import Standardiser
 
@@ -225,10 +225,7 @@ class Logistic(Evaluation):
 
     @staticmethod
     def item_values(table: pa.Table) -> Mapping[str, NDArray[np.float64]]:
-        return {
-            "top1": percent(hits(table, "ranked", 1)),
-            "top5": percent(hits(table, "ranked", 5)),
-        }
+        return top_values(table)
 
     @staticmethod
     def score(table: pa.Table) -> Scores:

@@ -50,6 +50,11 @@ def percent(found: NDArray[np.bool_]) -> NDArray[np.float64]:
     return found.astype(np.float64) * 100
 
 
+def top_values(table: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """What top-1 and top-5 of the column ``ranked`` are the means of, by item."""
+    return {f"top{ranks}": percent(hits(table, "ranked", ranks)) for ranks in (1, 5)}
+
+
 def means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """The mean of each entry."""
     return {name: float(value.mean()) for name, value in values.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from sslbench.report.columns import POINTS
 from sslbench.report.frame import PRETRAIN, Status
 from sslbench.report.grid import MINUS, NO_NUMBER, Cell, Column, Difference
 from sslbench.spreads import SpreadReader
@@ -169,7 +170,7 @@ def with_difference(draft: Draft, first: Draft, column: Column) -> Draft:
 def digits_of(column: Column, value: float) -> int:
     """Decimals: one for percent, three for indices, three significant figures for costs."""
     if column.evaluation != PRETRAIN:
-        return 1 if column.unit in ("%", "points") else 3
+        return 1 if column.unit in ("%", POINTS) else 3
     if column.metric in COUNTS or value == 0:
         return 0
     return min(6, max(0, 2 - math.floor(math.log10(abs(value)))))

@@ -179,7 +179,7 @@ def _compare(
         drafts[number] = replace(drafts[number], cell=replace(drafts[number].cell, tied=True))
     seeds = min(len(drafts[number].spreads) for number in candidates)
     enough = found.claim == "methods" and seeds >= LEAST_SEEDS
-    if not tied and enough and drafts[best].complete:
+    if found.alone and enough and drafts[best].complete:
         drafts[best] = replace(drafts[best], cell=replace(drafts[best].cell, bold=True))
     labels, titles = list(rows), [some[0].title for some in rows.values()]
     p_values = zip(candidates, found.p_values, strict=True)
