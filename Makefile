@@ -1,5 +1,6 @@
 # make run    train and compare on the embedded data     make test   everything that can be checked
 # make lint   style and types                            make results DATA=DIR   remake the committed tables
+# make speed  time this machine against peers
 # A torch without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ TORCH_INDEX ?=
 RUN := .venv/bin/python -m sslbench
 DATA ?= $(SSLBENCH_DATA)
 
-.PHONY: run test quick-test lint results clean
+.PHONY: run test quick-test lint results speed clean
 
 run: .venv/ready
 	$(RUN) run
@@ -33,6 +34,11 @@ results: .venv/ready
 	$(RUN) run --suite cifar10-mini --methods hcsc,pcl,moco,simclr --seeds 0,1,2 --data "$(DATA)"
 	.venv/bin/python -m sslbench.publish quick cost cifar10-mini
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png
+
+speed: .venv/ready
+	.venv/bin/python -m pip install -e '.[dev,peers]'
+	$(RUN) speed --against lightly
+	.venv/bin/python -m sslbench.publish speed
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -40,7 +40,7 @@ from sslbench.metrics.accuracy import (
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.search import nearest
 
-VOTES = 2**22  # numbers in a block of queries x classes: 32 MiB
+VOTES = 2**18  # numbers in a block of queries x classes or neighbours: 2 MiB
 
 
 class KNNConfig(Settings):
@@ -133,7 +133,7 @@ def ranked_classes(
     vote takes no rank. Of equal votes the lower class comes first.
     """
     parts: dict[int, list[Tensor]] = {k: [] for k in sorted(neighbours)}
-    rows = max(1, VOTES // classes)
+    rows = max(1, VOTES // max(classes, similarity.shape[1]))
     for near, voted in zip(
         torch.split(similarity, rows), torch.split(votes_for, rows), strict=True
     ):

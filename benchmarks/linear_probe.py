@@ -39,7 +39,7 @@ from sslbench.api import (
     register_evaluation,
 )
 from sslbench.data.datasets import LabelledDataset, chosen_images
-from sslbench.data.images import HeldImages, ImageSet
+from sslbench.data.images import HeldImages, ImageSet, MappedImages
 from sslbench.data.loaders import ViewLoader
 from sslbench.data.random import derive_seed
 from sslbench.data.recipe import Recipe, ViewConfig
@@ -217,7 +217,7 @@ class _Images:
             derive_seed(context.seed, "linear_probe"),
             device=context.device,
             workers=context.workers,
-            path="batched" if isinstance(images, HeldImages) else "workers",
+            path="batched" if isinstance(images, HeldImages | MappedImages) else "workers",
         )
         labels = labels.to(context.device)
         return EncodedViews(self.encoder, views, labels, inputs, standardise), standardise

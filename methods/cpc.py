@@ -6,13 +6,14 @@ arXiv:1807.03748, sections 2 and 3.2. Predictions in all four directions (Hénaf
 are a variant in cpc.yaml.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from sslbench.api import (
     Batch,
@@ -26,7 +27,7 @@ from sslbench.api import (
     distinct,
     register_method,
 )
-from sslbench.nn import Encoder, mlp, wide
+from sslbench.nn import Encoder, drawn_products, mlp, wide
 
 SKIPPED = 1  # rows between a context and what it predicts first: patches of neighbours overlap
 LEAST_PATCH = 4  # pixels of a side
@@ -117,11 +118,15 @@ class CPC(Method):
 
         latents: N x D x H x W; contexts: N x D x (H - 2 or more) x W; predictors: the W_k in order.
         """
+        # Row by row, for a gradient of each slice of the maps would be as large as all of them.
+        below, above = (maps.permute(0, 2, 3, 1).unbind(1) for maps in (latents, contexts))
         losses = []
         for distance, predictor in enumerate(predictors.children(), start=1 + SKIPPED):
             # Paper: W_k maps the context; code: the target. The scores are the same.
-            target = _rows(predictor(latents[:, :, distance:]))  # R x D, R = N (H - distance) W
-            query = _rows(contexts[:, :, : latents.shape[2] - distance])  # R x D
+            target = linear(
+                _together(below[distance:]), predictor.get_parameter("weight").flatten(1)
+            )  # R x D
+            query = _together(above[: len(below) - distance])  # R x D, R = N (H - distance) W
             # Of any image and place, the positive's included (code).
             drawn = context.integers(len(target), len(target), self.config.negatives)
             losses.append(sampled_info_nce(query, target, drawn))
@@ -171,12 +176,9 @@ def sampled_info_nce(query: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
     with torch.autocast(query.device.type, enabled=False):
         query, target = wide(query), wide(target)
         positive = torch.linalg.vecdot(query, target)  # R
-        # One negative of all queries at a time: R x K x D numbers at once would leave the cache.
-        negatives = [
-            torch.linalg.vecdot(query, target.index_select(0, rows)) for rows in drawn.unbind(1)
-        ]
+        negatives = drawn_products(query, target, drawn)  # R x K
         # Code: 1e-11 is added to the probability, which only bounds the loss, at 25.
-        logits = torch.stack([positive, *negatives], 1)  # R x (1 + K)
+        logits = torch.cat([positive[:, None], negatives], 1)  # R x (1 + K)
         loss: Tensor = (logits.logsumexp(1) - positive).mean()
         return loss
 
@@ -193,6 +195,6 @@ def _turned(latents: Tensor, direction: Direction) -> Tensor:
     return latents.flip(2) if direction in ("up", "left") else latents
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """N x D x H x W -> NHW x D, an image after the other."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+def _together(rows: Sequence[Tensor]) -> Tensor:
+    """H rows of N x W x D -> NHW x D, an image after the other."""
+    return torch.stack(list(rows), 1).flatten(0, 2)

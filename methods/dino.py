@@ -31,6 +31,7 @@ from sslbench.nn import (
     Encoder,
     MomentumCopy,
     cosine_momentum,
+    cross_view_entropy,
     embed_views,
     mlp,
     scaling,
@@ -112,9 +113,13 @@ class DINO(Method):
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
         config = self.config
-        embeddings = embed_views(batch.views, self.encoder, self.head)  # N x D each
         frozen = context.step < settled(config.frozen_steps)
-        student = [self.last_layer(embedding, frozen) for embedding in embeddings]  # N x K each
+
+        def last(embeddings: Tensor) -> Tensor:
+            scores: Tensor = self.last_layer(embeddings, frozen)
+            return scores
+
+        student = embed_views(batch.views, self.encoder, self.head, last)  # N x K each
         with torch.no_grad():
             teacher = embed_views(batch.views[:TEACHING], self.teacher)  # N x K each
         loss = self_distillation(
@@ -165,13 +170,8 @@ def self_distillation(
             "teacher has no pair of unlike views: expected at least 2 and 1"
         )
     with torch.autocast(centre.device.type, enabled=False):
-        losses = []
         predictions = [log_softmax(wide(view) / student_temperature, 1) for view in student]
-        for seen, view in enumerate(teacher):
-            target = softmax((wide(view) - centre) / teacher_temperature, 1).detach()  # N x K
-            losses += [
-                -(target * prediction).sum(1).mean()
-                for place, prediction in enumerate(predictions)
-                if place != seen
-            ]
-        return torch.stack(losses).mean()
+        targets = [
+            softmax((wide(view) - centre) / teacher_temperature, 1).detach() for view in teacher
+        ]
+        return cross_view_entropy(predictions, targets)

@@ -6,6 +6,7 @@ Representations", ICCV 2021, arXiv:2104.14548, section 3.
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -63,13 +64,16 @@ class NNCLR(Method):
         # One pass for each view, as in the paper's pseudo-code.
         one, other = (self.projector(self.encoder(view)) for view in batch.views[:2])  # N x D each
         one_prediction, other_prediction = self.predictor(one), self.predictor(other)
-        first = self._contrast(one, other_prediction)
-        second = self._contrast(other, one_prediction)
+        of_one, of_other = self._neighbours(one, other)  # N x D each
+        temperature = self.config.temperature
+        first = batch_info_nce(of_one, unit(other_prediction), temperature)
+        second = batch_info_nce(of_other, unit(one_prediction), temperature)
         # Now only: pushed before, every embedding would be its own nearest neighbour.
         self.queue.push(unit(one), batch.index)
         return {"info_nce": (first + second) / 2}
 
-    def _contrast(self, embedding: Tensor, prediction: Tensor) -> Tensor:
-        """InfoNCE of the embeddings' nearest neighbours, which take no gradient; both N x D."""
-        neighbour = self.queue.features[pairs.nearest(embedding, self.queue.features)]  # N x D
-        return batch_info_nce(neighbour, unit(prediction), self.config.temperature)
+    def _neighbours(self, *embeddings: Tensor) -> tuple[Tensor, ...]:
+        """Their nearest neighbours in the queue, which take no gradient: N x D each."""
+        # Of both views in one search, for it prepares the queue anew each time.
+        places = pairs.nearest(torch.cat(embeddings), self.queue.features)
+        return self.queue.features[places].chunk(len(embeddings))

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import log_softmax
 
 from sslbench.api import (
     Auto,
@@ -29,6 +29,7 @@ from sslbench.api import (
 from sslbench.nn import (
     Encoder,
     FeatureQueue,
+    cross_view_entropy,
     embed_views,
     mlp,
     scaling,
@@ -97,9 +98,10 @@ class SwAV(Method):
         prototypes = self._unit_prototypes()  # M x D
         if context.step < settled(self.config.frozen_steps):
             prototypes = prototypes.detach()
-        embeddings = [unit(z) for z in embed_views(batch.views, self.encoder, self.head)]  # N x D
+        embeddings = embed_views(batch.views, self.encoder, self.head, unit)  # N x D each
         with torch.autocast(batch.index.device.type, enabled=False):
-            scores = [embedding @ prototypes.T for embedding in embeddings]  # N x M each
+            # All views in one product: N x M each.
+            scores = (torch.cat(embeddings) @ prototypes.T).chunk(len(embeddings))
             assignments = []
             for view in range(ASSIGNING):
                 assigned = self._with_queue(view, scores[view], prototypes, context)
@@ -128,7 +130,8 @@ class SwAV(Method):
         if not self.queues or context.epoch < settled(self.config.queue_from):
             return scores
         queue = self._queues()[view]
-        if (queue.index < 0).any():  # not yet full of embeddings
+        # Full of embeddings after so many steps; to ask the queue would be to wait for the device.
+        if context.step * len(scores) < len(queue):
             return scores
         return torch.cat([queue.features @ prototypes.T, scores])
 
@@ -157,10 +160,5 @@ def swapped_prediction(
             "nothing: expected two or more of each"
         )
     with torch.autocast(scores[0].device.type, enabled=False):
-        losses = []
-        for assigned, assignment in enumerate(assignments):
-            for view, predicted in enumerate(scores):
-                if view != assigned:
-                    full = wide(predicted)
-                    losses.append(cross_entropy(full / temperature, assignment.to(full)))
-        return torch.stack(losses).mean()  # each assignment has equally many predictions
+        predictions = [log_softmax(wide(view) / temperature, 1) for view in scores]
+        return cross_view_entropy(predictions, [q.to(predictions[0]) for q in assignments])

@@ -3,38 +3,61 @@
 import os
 import platform
 import subprocess
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 
 import sslbench
 from sslbench.errors import ConfigError
+from sslbench.nn.precision import has_bf16
 from sslbench.store import Environment
 
 PACKAGES = ("torch", "torchvision", "timm", "faiss-cpu", "numpy", "pillow", "pyarrow")
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto``, or any device that torch knows. Raises ConfigError if it is not there."""
+    """``auto``, or any device that torch can compute on. Raises ConfigError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name}: not usable here ({first}). Use cpu or auto") from error
+        torch.ones(1, device=device).item()  # "meta" has no numbers to give back
+    # AssertionError: not compiled in; ImportError: a device whose own package is missing.
+    except (RuntimeError, AssertionError, ImportError) as error:
+        first = shorten(str(error).splitlines()[0].rstrip("."), 160, placeholder=" ...")
+        raise ConfigError(
+            f"--device {name}: not usable here ({first}). Here are: auto, {', '.join(_devices())}"
+        ) from error
     return device
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 natively."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and "avx512_bf16" in flags.read_text()
+def _devices() -> list[str]:
+    """What there is to compute on."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def check_precision(wanted: Collection[str], device: torch.device) -> str | None:
+    """A line for those whose precision the device only emulates, or None.
+
+    ``wanted``: the values of ``pretrain.precision`` of all runs. Raises ConfigError for one that
+    the device has not at all.
+    """
+    if "fp64" in wanted and device.type == "mps":
+        raise ConfigError(
+            f"pretrain.precision = fp64: device {device} has no float64. Use precision: fp32, or "
+            "--device cpu"
+        )
+    if "bf16" in wanted and not has_bf16(device):
+        return (
+            f"pretrain.precision = bf16 is emulated on {device} here, which is slower than fp32. "
+            "The numbers are those of bf16; precision: auto takes fp32."
+        )
+    return None
 
 
 def environment(device: torch.device) -> Environment:

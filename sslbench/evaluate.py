@@ -32,6 +32,7 @@ from sslbench.data.images import ImageSet
 from sslbench.data.loaders import CentreViews, embed_batches
 from sslbench.errors import Interrupted, PluginError, StoreError, UnwritableError
 from sslbench.features import BATCH, FeatureStore
+from sslbench.memory import PeakMemory
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
 from sslbench.run import EvaluationConfig, Preprocessing
@@ -97,7 +98,8 @@ def evaluate(
     changes: dict[str, Any]
     try:
         dataset.check_measurable()
-        outcome = _run(config.evaluation, evaluation, encoder, artifacts, dataset, context)
+        with PeakMemory(device) as memory:
+            outcome = _run(config.evaluation, evaluation, encoder, artifacts, dataset, context)
         scores, spreads = _scores(config.evaluation, evaluation, outcome.table)
         outcomes = store.evaluation_file(run, config.id, "parquet")
         write_atomic(outcomes, lambda path: pq.write_table(outcome.table, path, compression="zstd"))
@@ -105,6 +107,7 @@ def evaluate(
             "status": "done",
             "scores": scores,
             "chosen": dict(outcome.chosen),
+            "peak_memory_gib": round(memory.gib, 3),
             "outcomes_sha256": file_digest(outcomes),
             "spread_sha256": write_spreads(store.evaluation_file(run, config.id, ENDING), spreads),
         }

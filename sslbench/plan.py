@@ -241,7 +241,8 @@ def _pretrain(suite: Suite, tree: Tree, label: str, environs: Environs) -> Pretr
     if tree.get("precision", "auto") == "auto":
         tree["precision"] = "bf16" if environs.bf16 else "fp32"
     if tree.get("views_path", "auto") == "auto":
-        tree["views_path"] = "batched" if _fits_in_memory(spec) else "workers"
+        batched = spec.source == "arrays" or _fits_in_memory(spec)  # arrays are read as batches
+        tree["views_path"] = "batched" if batched else "workers"
     optim = tree.get("optim")
     if isinstance(optim, dict):
         build(OptimConfig, optim, f"{where}.optim")  # the clearer message

@@ -1,10 +1,11 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
 ``quick=quick-hcsc`` publishes under another name, where a suite was run with several selections of
-methods. Used by ``make results``; also puts the tables into README.md, between their marks. ``run``
-never reads what is written here. What intervals and tests are computed from goes along, for it is
-small; all outcomes, features and weights stay behind: they are large, and can be made again by the
-command under each table.
+methods; ``speed`` stands for what ``sslbench speed`` wrote. Used by ``make results`` and ``make
+speed``; also puts the tables into README.md, between their marks. ``run`` never reads what is
+written here. What intervals and tests are computed from goes along, for it is small; all outcomes,
+features and weights stay behind: they are large, and can be made again by the command under each
+table.
 """
 
 import shutil
@@ -15,6 +16,7 @@ from sslbench.errors import SSLBenchError, StoreError
 from sslbench.spreads import ENDING
 from sslbench.store import Store
 
+SPEED = "speed"  # no suite, but published beside them
 LOCAL, PUBLISHED = Path("results/local"), Path("results")
 TABLE_ENDINGS = (".md", ".csv", ".tex", ".png", ".json")
 
@@ -50,6 +52,15 @@ def publish(
     return copied
 
 
+def publish_speed(local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
+    """``results/speed``: the record of ``sslbench speed`` and its page. Raises StoreError."""
+    files = [local / SPEED / f"speed.{ending}" for ending in ("json", "md")]
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        raise StoreError(f"{missing[0]} is not there: sslbench speed")
+    return [_copy(path, published / SPEED / path.name) for path in files]
+
+
 def quote(name: str, page: Path, published: Path = PUBLISHED) -> None:
     """Puts the Markdown tables of ``results/NAME`` between their marks in a page.
 
@@ -76,7 +87,8 @@ if __name__ == "__main__":
         for argument in sys.argv[1:]:
             suite, _, name = argument.partition("=")
             name = name or suite
-            print(f"{name}: {len(publish(suite, name=name))} files in {PUBLISHED / name}")
+            files = publish_speed() if suite == SPEED else publish(suite, name=name)
+            print(f"{name}: {len(files)} files in {PUBLISHED / name}")
             quote(name, Path("README.md"))
     except SSLBenchError as error:
         sys.exit(f"sslbench: {error}")

@@ -87,6 +87,7 @@ class Record(Settings):
     spread_sha256: str | None = None  # of what intervals and tests are computed from
     log: dict[str, float] = {}
     seconds: float = 0.0
+    peak_memory_gib: float = 0.0  # 0: not measured, in records of before
     environment: Environment | None = None
     created: str = ""
 

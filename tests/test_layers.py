@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [  # highest first; names on one line never import one another
     {"__main__"},
     {"cli"},
-    {"runner", "conformance", "publish", "foreign"},
+    {"runner", "conformance", "publish", "foreign", "speed"},
     {"examine"},
     {"report", "evaluate", "train", "weights", "features", "environment"},
     {"stages", "feature_files", "spreads"},
@@ -22,7 +22,8 @@ LAYERS = [  # highest first; names on one line never import one another
     {"nn", "data", "metrics"},
     {"registry", "stats"},
     {"config"},
-    {"errors"},
+    {"memory"},
+    {"errors", "allocator"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

@@ -107,6 +107,20 @@ def test_the_rule_settles_auto_and_is_named() -> None:
     assert row.origins["params.queue_size"] == "rule"
 
 
+def test_arrays_are_read_as_batches_however_many_images_they_hold() -> None:
+    own = {
+        "levels": [{"name": "class", "classes": 36}],
+        "splits": {"train": 10_000_000, "test": 100},
+        "folder": "own",
+        "image_size": 32,
+    }
+    pixels = {"images": {"train": "a.npy", "test": "b.npy"}, "labels": {}}
+    for source, options, path in (("arrays", pixels, "batched"), ("folder", {}, "workers")):
+        data = {"own": {**own, "source": source, "options": options}}
+        row = planned("moco", datasets=data, pretrain=pretrain(dataset="own"))
+        assert row.config.pretrain.views_path == path
+
+
 def test_precision_follows_the_machine_only_while_it_is_auto() -> None:
     assert planned("moco", bf16=True).config.pretrain.precision == "bf16"
     assert planned("moco").config.pretrain.precision == "fp32"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.errors import StoreError
-from sslbench.publish import publish, quote
+from sslbench.publish import publish, publish_speed, quote
 from sslbench.store import Manifest, PlanFile, Record, Row, Store
 
 
@@ -56,3 +56,14 @@ def test_a_table_replaces_what_stood_between_its_marks_and_nothing_else(tmp_path
         assert page.read_text() == (
             "before\n<!-- s/main -->\n\n| new |\n\n<!-- end -->\nafter <!-- end -->\n"
         )
+
+
+def test_what_was_timed_is_copied_and_what_was_not_is_named(tmp_path: Path) -> None:
+    local, published = tmp_path / "local", tmp_path / "results"
+    with pytest.raises(StoreError, match=r"speed\.json is not there: sslbench speed"):
+        publish_speed(local, published)
+    (local / "speed").mkdir(parents=True)
+    (local / "speed" / "speed.json").write_text("{}")
+    (local / "speed" / "speed.md").write_text("| a |")
+    publish_speed(local, published)
+    assert (published / "speed" / "speed.md").read_text() == "| a |"

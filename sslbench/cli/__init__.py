@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from sslbench import __version__
+from sslbench import __version__, allocator
 from sslbench.cli.check import check
 from sslbench.cli.evaluate import evaluate
 from sslbench.cli.features import features
 from sslbench.cli.listing import list_
 from sslbench.cli.run import run
 from sslbench.cli.show import show
+from sslbench.cli.speed import speed
 from sslbench.cli.table import table
 from sslbench.errors import SSLBenchError
 
@@ -40,6 +41,7 @@ app.command("show")(show)
 app.command("table")(table)
 app.command("check")(check)
 app.command("features")(features)
+app.command("speed")(speed)
 
 
 def _version(wanted: bool) -> None:
@@ -59,6 +61,7 @@ def _main(
 
 def main() -> None:
     """The console script. A user's mistake ends in one message and a code other than 0."""
+    allocator.hold_freed_blocks()
     try:
         app()
     except SSLBenchError as error:

@@ -1,6 +1,7 @@
 """``sslbench evaluate``: released weights under a suite's evaluations, as a row of its table."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from sslbench.cli.options import (
     SuiteOption,
     WorkersOption,
     data_root,
+    worker_count,
 )
 from sslbench.suite import DEFAULT_SUITE
 
@@ -69,8 +71,6 @@ def evaluate(
     The file is read without running code in it, and the encoder in it is found by itself. Any
     checkpoint of MoCo, SwAV, DINO, torchvision, lightly and their like will do.
     """
-    import os
-
     from rich.console import Console
 
     from sslbench.cli.ending import ended
@@ -101,13 +101,14 @@ def evaluate(
     command = _command(weights.name, name, suite, options, set_ or [], allow_missing, root)
     before, identity = store.plan(loaded.name), foreign.configs[0]
     plan = joined(before, loaded, foreign.rows(), identity, command, changes)
+    count = worker_count(workers, partial(console.print, style="yellow", highlight=False))
     with stop_signals() as stopped, ProgressWatcher(console) as watcher:
         examiner = Examiner(
             store,
             data_root=root,
             download=download,
             device=place,
-            workers=(os.cpu_count() or 1) if workers is None else workers,
+            workers=count,
             watcher=watcher,
             stopped=stopped,
         )

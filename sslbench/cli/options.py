@@ -1,6 +1,7 @@
 """Options that several commands share, and what they mean."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,12 @@ DownloadOption = Annotated[
     bool, typer.Option("--download", help="Download data sets that are missing.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", help="Processes that decode images. Default: cores.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes that decode images; 0: the command's own. Default and most: cores.",
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps ...")]
 
@@ -53,6 +59,23 @@ def data_root(given: Path | None) -> Path | None:
         return given
     named = os.environ.get("SSLBENCH_DATA")
     return Path(named) if named else None
+
+
+def worker_count(given: int | None, say: Callable[[str], None]) -> int:
+    """``--workers``, at most as many as this process may use cores, which changes no result.
+
+    ``say`` is told where that is fewer than ``given``.
+    """
+    # What a scheduler or container left to this process, where the system tells.
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    if given is None or given <= cores:
+        return cores if given is None else given
+    say(
+        f"--workers {given}: {cores} are used, as many as there are cores. More would take each "
+        "other's time and memory; results are the same"
+    )
+    return cores
 
 
 def split_list(text: str) -> list[str]:

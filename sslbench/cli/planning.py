@@ -1,5 +1,6 @@
 """From the arguments of a command to a suite and its plan."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,8 +9,9 @@ from sslbench.cli.options import split_list
 from sslbench.config import assignments
 from sslbench.data.datasets import open_dataset
 from sslbench.data.spec import DatasetSpec
-from sslbench.environment import has_bf16
+from sslbench.environment import check_precision
 from sslbench.errors import ConfigError
+from sslbench.nn.precision import has_bf16
 from sslbench.plan import Environs, Planned, apply_changes, plan
 from sslbench.suite import Suite, load_suite
 
@@ -37,7 +39,17 @@ def planned(
     environs = Environs(bf16=has_bf16(device), count=count)
     chosen = parse_seeds(seeds) if seeds is not None else list(loaded.seeds)
     changed, of_runs = apply_changes(loaded, assignments(changes))
-    return changed, plan(changed, selectors, chosen, of_runs, environs)
+    runs = plan(changed, selectors, chosen, of_runs, environs)
+    slow_precision(runs, device)
+    return changed, runs
+
+
+def slow_precision(runs: Sequence[Planned], device: torch.device) -> str | None:
+    """What to say where the device only emulates a run's precision.
+
+    Raises ConfigError for a precision that it has not.
+    """
+    return check_precision({run.config.pretrain.precision for run in runs}, device)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -1,6 +1,7 @@
 """``sslbench run``: does whatever of a suite has no record yet, then shows its table."""
 
 import shlex
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from sslbench.cli.options import (
     SuiteOption,
     WorkersOption,
     data_root,
+    worker_count,
 )
 from sslbench.suite import DEFAULT_SUITE
 
@@ -43,12 +45,10 @@ def run(
 
     What has a record is not done again: interrupt and repeat the command at will.
     """
-    import os
-
     from rich.console import Console
 
     from sslbench.cli.ending import ended
-    from sslbench.cli.planning import planned
+    from sslbench.cli.planning import planned, slow_precision
     from sslbench.cli.progress import ProgressWatcher
     from sslbench.cli.signals import stop_signals
     from sslbench.environment import pick_device
@@ -63,19 +63,23 @@ def run(
     console.print(loaded.title, style="bold", highlight=False, markup=False)
     if loaded.about:
         console.print(loaded.about, highlight=False, markup=False)
+    slow = slow_precision(plan, place)
+    if slow is not None:
+        console.print(slow, style="yellow", highlight=False, markup=False)
     store = Store(results)
     if dry_run:
         from sslbench.cli.dryrun import print_plan
 
         print_plan(console, store, plan, root)
         return
+    count = worker_count(workers, partial(console.print, style="yellow", highlight=False))
     with stop_signals() as stopped, ProgressWatcher(console) as watcher:
         runner = Runner(
             store,
             data_root=root,
             download=download,
             device=place,
-            workers=(os.cpu_count() or 1) if workers is None else workers,
+            workers=count,
             watcher=watcher,
             stopped=stopped,
             fail_fast=fail_fast,

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sslbench.data.images import FileImages, ImageSet
+from sslbench.data.images import FileImages, ImageSet, MappedImages
 from sslbench.data.readers.source import Integers, PathList, SplitData, some
+from sslbench.data.readers.tar_shards import ShardImages
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import DataError
 
@@ -65,6 +66,18 @@ def split_faults(
 
 def shared_faults(spec: DatasetSpec, train: ImageSet, test: ImageSet) -> list[str]:
     """The fault that files are both in train and in test, by their paths; contents are not read."""
+    if isinstance(train, ShardImages) and isinstance(test, ShardImages):
+        both = sorted({path.name for path in {*train.shards} & {*test.shards}})
+        mend = "A test set must be images of its own: name other shards"
+        return (
+            [f"{spec.name}: shards both of train and of test: {some(both)}. {mend}"] if both else []
+        )
+    if isinstance(train, MappedImages) and isinstance(test, MappedImages):
+        return (
+            [f"{spec.name}: train and test are both {train.path}"]
+            if train.path == test.path
+            else []
+        )
     if not (isinstance(train, FileImages) and isinstance(test, FileImages)):
         return []
     shared = _shared(train.paths, test.paths)

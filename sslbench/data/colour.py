@@ -12,10 +12,14 @@ from itertools import permutations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from sslbench.data.geometry import at_a_time, sandwich
 from sslbench.data.random import Column, normals
 from sslbench.data.recipe import Blur, Jitter, Look
+
+_BAND = 16  # output pixels that a large image's blur makes at a time
+_NARROW = 3  # so many times a band's input an image must be, to be blurred in bands
 
 Transform = Callable[[Tensor, Tensor], Tensor]  # some images and their rows of the table
 
@@ -125,23 +129,21 @@ def hue_shifted(images: Tensor, turns: Tensor) -> Tensor:
     """
     red, green, blue = images.unbind(1)  # N x H x W
     value = torch.maximum(torch.maximum(red, green), blue)
-    darkest = torch.minimum(torch.minimum(red, green), blue)
-    chroma = value - darkest
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
     # lerp with weights of 0 and 1 chooses exactly, and much faster than where.
     from_blue = torch.sub(red, green).add_(chroma, alpha=4)
     from_green = torch.sub(blue, red).add_(chroma, alpha=2)
-    hue = torch.lerp(from_blue, from_green, (green == value).float())
-    hue = torch.lerp(hue, green - blue, (red == value).float())
-    hue /= chroma.clamp(min=1e-9)  # greys have chroma 0 and hue 0
-    hue += 6 * turns[:, None, None]
-    hue -= torch.floor(hue / 6).mul_(6)
+    hue = from_blue.lerp_(from_green, (green == value).float())
+    hue.lerp_(torch.sub(green, blue), (red == value).float())
+    # In turns from here, and above 0 until only the fraction counts. Greys have chroma 0 and hue 0.
+    hue.div_(torch.mul(chroma, 6).clamp_(min=1e-9)).add_((turns + 1)[:, None, None]).frac_()
 
-    # Red counts from its opposite, cyan at 3, so that no distance goes around the circle.
-    colours = images.new_tensor([3, 2, 4])[:, None, None]
-    fall = torch.sub(hue[:, None], colours).abs_().clamp_(1, 2).mul_(chroma[:, None])
-    fall[:, 0] += value - 2 * chroma
-    fall[:, 1:] = (darkest + 2 * chroma)[:, None] - fall[:, 1:]
-    return fall.clamp_(0, 1)
+    # Red counts from its opposite, cyan at a half, so that no distance goes around the circle.
+    colours = images.new_tensor([3 / 6, 2 / 6, 4 / 6])[:, None, None]
+    fall = torch.sub(hue[:, None], colours).abs_()
+    torch.sub(3 / 6, fall[:, 0], out=fall[:, 0])
+    fall.clamp_(1 / 6, 2 / 6).sub_(1 / 6)
+    return torch.addcmul(value[:, None], fall, chroma[:, None], value=-6).clamp_(0, 1)
 
 
 def greyed(images: Tensor) -> Tensor:
@@ -162,6 +164,8 @@ def blur_images(images: Tensor, setting: Blur, table: Tensor, image_size: int) -
     def blurred(some: Tensor, uniform: Tensor) -> Tensor:
         sigma = low + (high - low) * uniform[:, Column.BLUR_SIGMA]
         height, width = some.shape[-2:]
+        if min(height, width) >= _NARROW * (2 * radius + _BAND):
+            return blurred_in_bands(some, sigma, radius)
         rows = blur_weights(sigma, height, radius)
         columns = rows if height == width else blur_weights(sigma, width, radius)
         return sandwich(some, rows, columns)
@@ -176,11 +180,44 @@ def blur_radius(sigma: float, side: int) -> int:
 
 def blur_weights(sigma: Tensor, side: int, radius: int) -> Tensor:
     """N x side x side: a column holds the share of every input pixel in an output pixel."""
-    offset = torch.arange(-radius, radius + 1, device=sigma.device)
-    kernel = (-0.5 * (offset / sigma[:, None]) ** 2).exp()  # N x taps
-    kernel /= kernel.sum(1, keepdim=True)
     taps = _taps(side, radius).to(sigma.device)
-    return (kernel @ taps.view(len(offset), -1)).view(len(sigma), side, side)
+    return (blur_kernel(sigma, radius) @ taps.flatten(1)).view(len(sigma), side, side)
+
+
+def blur_kernel(sigma: Tensor, radius: int) -> Tensor:
+    """N x taps, from ``-radius`` to ``radius``, with the sum 1."""
+    offset = torch.arange(-radius, radius + 1, device=sigma.device)
+    kernel = (-0.5 * (offset / sigma[:, None]) ** 2).exp()
+    kernel /= kernel.sum(1, keepdim=True)
+    return kernel
+
+
+def blurred_in_bands(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """The blur of large images, a band of output pixels at a time.
+
+    A band needs ``2 * radius`` pixels more than it has, so that most of the products with dense
+    weights, which are products with zeros, are left out.
+    """
+    n, channels, height, width = images.shape
+    kernel = blur_kernel(sigma, radius)
+    weights = kernel.new_zeros(n, _BAND + 2 * radius, _BAND)
+    for column in range(_BAND):
+        weights[:, column : column + 2 * radius + 1, column] = kernel
+    padded = pad(images, (radius,) * 4, mode="reflect").flatten(1, 2)
+    wide = images.new_empty(n, channels, height + 2 * radius, width)
+    for start in range(0, width, _BAND):
+        seen, made = padded[:, :, start : start + _BAND + 2 * radius], wide.flatten(1, 2)
+        part = made[:, :, start : start + _BAND]
+        part.copy_(torch.bmm(seen, weights[:, : seen.shape[2], : part.shape[2]]))
+    blurred = torch.empty_like(images)
+    for start in range(0, height, _BAND):
+        rows, part = (
+            wide[:, :, start : start + _BAND + 2 * radius],
+            blurred[:, :, start : start + _BAND],
+        )
+        columns = weights[:, None, : rows.shape[2], : part.shape[2]].mT
+        part.copy_(torch.matmul(columns, rows))
+    return blurred
 
 
 @cache

@@ -23,12 +23,14 @@ from sslbench.data.checks import (
     split_faults,
 )
 from sslbench.data.draws import Draws, permutation
-from sslbench.data.images import FileImages, HeldImages, ImageSet
+from sslbench.data.images import FileImages, HeldImages, ImageSet, MappedImages
+from sslbench.data.readers.arrays import ArraySource
 from sslbench.data.readers.coco import CocoSource
 from sslbench.data.readers.csv_list import ListSource
 from sslbench.data.readers.embedded import EmbeddedSource
 from sslbench.data.readers.folder import FolderSource
 from sslbench.data.readers.source import Boxes, Integers, PathList, Source, SplitData
+from sslbench.data.readers.tar_shards import ShardImages, ShardSource
 from sslbench.data.readers.torchvision_sets import TorchvisionSource
 from sslbench.data.readers.voc import VocSource
 from sslbench.data.rendered import VERSION
@@ -43,6 +45,8 @@ _SOURCES: dict[str, Callable[[DatasetSpec, Path], Source]] = {
     "csv_list": ListSource,
     "voc": VocSource,
     "coco": CocoSource,
+    "arrays": ArraySource,
+    "tar_shards": ShardSource,
 }
 _SYSTEM = Path("/usr/share/datasets")  # where Debian installs packages of data
 _HELD_OUT = 0.1  # share of the training images on which a protocol may select
@@ -237,8 +241,10 @@ def _part(spec: DatasetSpec, split: str, whole: SplitData, wanted: int) -> Split
 
 def chosen_images(images: ImageSet, keep: Integers) -> ImageSet:
     """The images at the positions ``keep``, in that order, without reading a file."""
-    if isinstance(images, HeldImages):
-        return HeldImages(images.pixels[torch.from_numpy(keep)])
+    if isinstance(images, HeldImages | MappedImages):
+        return images.at(torch.from_numpy(keep))
+    if isinstance(images, ShardImages):
+        return images.at(keep)
     assert isinstance(images, FileImages)
     paths = images.paths
     chosen = paths.at(keep) if isinstance(paths, PathList) else [paths[k] for k in keep]
@@ -246,15 +252,15 @@ def chosen_images(images: ImageSet, keep: Integers) -> ImageSet:
 
 
 def _digest(folder: Path, names: list[str]) -> str:
-    paths = [folder / name for name in names]
+    total, bytes_of_all = hashlib.sha256(), 0
     try:
-        sizes = [path.stat().st_size for path in paths]
-        total = hashlib.sha256()
-        for name, size in zip(names, sizes, strict=True):
+        for name in names:  # may be millions: no list of anything longer than the names
+            size = (folder / name).stat().st_size
+            bytes_of_all += size
             total.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
-        if sum(sizes) < _READ_ALL:
-            for path in paths:
-                total.update(hashlib.sha256(path.read_bytes()).digest())
+        if bytes_of_all < _READ_ALL:
+            for name in names:
+                total.update(hashlib.sha256((folder / name).read_bytes()).digest())
     except OSError as error:
         raise DataError(f"{error.filename}: listed, but not to be read ({error})") from error
     return total.hexdigest()

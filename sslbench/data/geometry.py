@@ -17,7 +17,7 @@ from sslbench.data.random import CROP_TRIES, Column
 from sslbench.data.recipe import Look, Rotate
 
 Filter = Literal["bilinear", "bicubic"]
-_CACHED_PIXELS = 1 << 16  # so many pixels at a time, that a core's cache holds them
+_CACHED_PIXELS = 1 << 17  # so many pixels at a time, that a core's cache holds them
 _MODES = {"bilinear": tv.InterpolationMode.BILINEAR, "bicubic": tv.InterpolationMode.BICUBIC}
 
 

@@ -4,19 +4,20 @@ Small images are held once and become views as a batch on the training device. L
 decoded and cropped by worker processes; their colours are a batch again. A run's hash says which.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from sslbench.data.augment import View, finished, geometry, planned, rendered
+from sslbench.data.augment import finished, planned, planned_views
 from sslbench.data.geometry import Filter, centre_crop
-from sslbench.data.images import HeldImages, ImageSet, held
+from sslbench.data.images import HeldImages, ImageSet, MappedImages, held
 from sslbench.data.random import permutation
 from sslbench.data.recipe import Recipe, ViewConfig
+from sslbench.data.workers import Centres, Crops, made_by_workers
 from sslbench.errors import DataError
 
 Views = tuple[Tensor, ...]
@@ -37,8 +38,11 @@ class ViewLoader:
         device: torch.device,
         workers: int,
         path: Literal["batched", "workers"],
+        arrived: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises DataError if there is no full batch, or if images to be held differ in size."""
+        """``arrived`` is called when a step's pixels are there, before views are made of them.
+
+        Raises DataError if there is no full batch, or if images to be held differ in size."""
         if not 1 <= batch_size <= len(images):
             raise DataError(
                 f"batch_size {batch_size} does not go with {len(images)} training images: "
@@ -46,9 +50,10 @@ class ViewLoader:
             )
         self.plan = planned(recipe, layout, image_size)
         self.batch_size, self.seed = batch_size, seed
-        self.device, self.workers = device, workers
-        self.pixels = held(images).pixels.to(device) if path == "batched" else None
-        self.images = images if self.pixels is None else HeldImages(self.pixels)
+        self.device, self.workers, self.path, self.arrived = device, workers, path, arrived
+        self.images = images
+        if path == "batched" and not isinstance(images, MappedImages):
+            self.images = HeldImages(held(images).pixels.to(device))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -62,32 +67,25 @@ class ViewLoader:
         """
         order = permutation(self.seed, epoch, len(self.images))
         batches = torch.split(order, self.batch_size)[start_step : self.steps_per_epoch]
-        if self.pixels is None:
-            yield from self._cropped_by_workers(epoch, batches)
+        if self.path == "workers":
+            cropped = Crops(self.images, self.plan, self.seed)
+            made = made_by_workers(cropped, epoch, batches, self.workers, self.device)
+            for index, crops in zip(batches, made, strict=True):
+                self.arrived()
+                yield (
+                    tuple(
+                        finished(part, view, view.table(self.seed, epoch, index))
+                        for view, part in zip(self.plan, crops, strict=True)
+                    ),
+                    index,
+                )
             return
-        for index in batches:
-            images = self.pixels.index_select(0, index.to(self.device))
-            yield (
-                tuple(
-                    rendered(images, view, view.table(self.seed, epoch, index))
-                    for view in self.plan
-                ),
-                index,
-            )
-
-    def _cropped_by_workers(
-        self, epoch: int, batches: Sequence[Tensor]
-    ) -> Iterator[tuple[Views, Tensor]]:
-        crops = _Crops(self.images, batches, self.plan, self.seed, epoch)
-        made = _fetched(crops, self.workers, self.device)
-        for index, parts in zip(batches, made, strict=True):
-            yield (
-                tuple(
-                    finished(_unit(part, self.device), view, view.table(self.seed, epoch, index))
-                    for view, part in zip(self.plan, parts, strict=True)
-                ),
-                index,
-            )
+        assert isinstance(self.images, HeldImages | MappedImages)
+        for index, images in zip(
+            batches, _gathered(self.images, batches, self.device), strict=True
+        ):
+            self.arrived()
+            yield planned_views(images, self.plan, self.seed, epoch, index), index
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,17 @@ class CentreViews:
     def __iter__(self) -> Iterator[Tensor]:
         """Batches in [0, 1]; the last may be smaller. Raises DataError naming a bad image."""
         how = self.image_size, self.filter, self.crop_fraction
+        batches = torch.split(torch.arange(self.total), self.batch_size)
         if isinstance(self.images, HeldImages):  # nothing to decode
             for pixels in torch.split(self.images.pixels, self.batch_size):
                 yield _unit(centre_crop(pixels, *how), self.device)
-            return
-        batches = torch.split(torch.arange(self.total), self.batch_size)
-        for (crops,) in _fetched(_Centres(self.images, batches, *how), self.workers, self.device):
-            yield _unit(crops, self.device)
+        elif isinstance(self.images, MappedImages):
+            for pixels in _gathered(self.images, batches, torch.device("cpu")):
+                yield _unit(centre_crop(pixels, *how), self.device)
+        else:
+            centres = Centres(self.images, *how)
+            for (crops,) in made_by_workers(centres, 0, batches, self.workers, self.device):
+                yield crops
 
 
 def embed_batches(
@@ -137,88 +139,25 @@ def _unit(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device, non_blocking=True).float().div_(255)
 
 
-# ---- what worker processes do -----------------------------------------------------------------
+def _gathered(
+    images: HeldImages | MappedImages, batches: Sequence[Tensor], device: torch.device
+) -> Iterator[Tensor]:
+    """The images of each batch as they are, on ``device``.
 
-
-class _Crops(Dataset[list[Tensor] | DataError]):
-    """Item: the cropped, still uncoloured views of a batch, N x 3 x S x S, uint8 each."""
-
-    def __init__(
-        self,
-        images: ImageSet,
-        batches: Sequence[Tensor],
-        plan: tuple[View, ...],
-        seed: int,
-        epoch: int,
-    ) -> None:
-        self.images, self.batches, self.plan = images, batches, plan
-        self.seed, self.epoch = seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, step: int) -> list[Tensor] | DataError:
-        index = self.batches[step]
-        tables = [view.table(self.seed, self.epoch, index) for view in self.plan]
-        crops: list[list[Tensor]] = [[] for _ in self.plan]
-        try:
-            for row, position in enumerate(index.tolist()):
-                image = self.images.read(position)  # decoded once for all views
-                for view, table, made in zip(self.plan, tables, crops, strict=True):
-                    made.append(geometry(image, view.look, view.side, table[row]))
-        except DataError as error:
-            return error
-        return [torch.stack(made) for made in crops]
-
-
-class _Centres(Dataset[list[Tensor] | DataError]):
-    """Item: the centre crops of a batch, N x 3 x S x S, uint8."""
-
-    def __init__(
-        self,
-        images: ImageSet,
-        batches: Sequence[Tensor],
-        size: int,
-        filter: Filter,
-        crop_fraction: float,
-    ) -> None:
-        self.images, self.batches, self.size = images, batches, size
-        self.filter, self.crop_fraction = filter, crop_fraction
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, step: int) -> list[Tensor] | DataError:
-        try:
-            images = [self.images.read(position) for position in self.batches[step].tolist()]
-        except DataError as error:
-            return error
-        crops = [centre_crop(i, self.size, self.filter, self.crop_fraction) for i in images]
-        return [torch.stack(crops)]
-
-
-def _fetched(
-    batches: Dataset[list[Tensor] | DataError], workers: int, device: torch.device
-) -> Iterator[list[Tensor]]:
-    """The items of a data set of batches, in order. A DataError comes out as if raised here.
-
-    It is handed over as a value, because DataLoader would wrap it in a worker's traceback.
+    Those of a file are read by a thread of its own, one batch ahead of what is asked for.
     """
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # or each epoch would move the global one
-    )
-    for item in loader:
-        if isinstance(item, DataError):
-            raise item
-        yield item
+    if isinstance(images, HeldImages):
+        for index in batches:
+            yield images.batch(index).to(device)
+        return
 
+    def read(index: Tensor) -> Tensor:
+        pixels = images.batch(index)
+        return pixels.pin_memory() if device.type == "cuda" else pixels
 
-def _one_thread(worker: int) -> None:
-    """Workers share the cores already; threads inside them would fight."""
-    del worker
-    torch.set_num_threads(1)
+    with ThreadPoolExecutor(1) as reader:
+        waiting = [reader.submit(read, index) for index in batches[:1]]
+        for number in range(len(batches)):
+            pixels = waiting.pop().result()
+            waiting += [reader.submit(read, index) for index in batches[number + 1 : number + 2]]
+            yield pixels.to(device, non_blocking=True)

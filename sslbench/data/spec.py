@@ -25,7 +25,9 @@ class DatasetSpec(Settings):
     levels: tuple[Level, ...] = Field(min_length=1)  # finest first
     splits: dict[str, int | None]  # images where known; always "train" and "test"
     subset: dict[str, int] = {}  # {train: 10000}: that many by a seeded permutation
-    source: Literal["folder", "torchvision", "voc", "coco", "csv_list", "rendered"]
+    source: Literal[
+        "folder", "torchvision", "voc", "coco", "csv_list", "arrays", "tar_shards", "rendered"
+    ]
     folder: str = ""  # below the data root
     image_size: int | None = None  # pixels of a side where all images are square and equal
     options: dict[str, Any] = {}  # what the source's reader needs, such as file patterns

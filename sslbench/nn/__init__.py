@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     )
     from sslbench.nn.memory import FeatureQueue, MemoryBank
     from sslbench.nn.momentum import MomentumCopy, cosine_momentum
-    from sslbench.nn.multicrop import embed_views
+    from sslbench.nn.multicrop import cross_view_entropy, embed_views
     from sslbench.nn.nce import Normaliser, bank_info_nce, bank_logits, bank_nce
+    from sslbench.nn.products import drawn_products
     from sslbench.nn.sinkhorn import sinkhorn_knopp
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "bank_nce",
     "batch_info_nce",
     "cosine_momentum",
+    "cross_view_entropy",
+    "drawn_products",
     "embed_views",
     "hierarchical_kmeans",
     "independent_kmeans",
@@ -77,6 +80,8 @@ _HOMES = {
     "bank_nce": "nce",
     "batch_info_nce": "losses",
     "cosine_momentum": "momentum",
+    "cross_view_entropy": "multicrop",
+    "drawn_products": "products",
     "embed_views": "multicrop",
     "hierarchical_kmeans": "clustering",
     "independent_kmeans": "clustering",

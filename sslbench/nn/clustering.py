@@ -64,7 +64,7 @@ def kmeans(
         raise ConfigError(
             f"k-means of {count} points into {clusters} clusters: expected 1 to {count} clusters"
         )
-    if not features.isfinite().all():
+    if not torch.stack(features.aminmax()).isfinite().all():  # a NaN is its own extreme
         raise Diverged("the features to cluster are not finite: training has diverged")
     features = unit(features) if spherical else features
     if count > 1 and features.var(0, correction=0).sum() <= _EQUAL:
@@ -126,15 +126,21 @@ def concentration(partition: Partition, kept: Tensor, temperature: float) -> Ten
 
 
 def independent_kmeans(
-    features: Tensor, sizes: Sequence[int], temperature: float, min_size: int = 0
+    features: Tensor,
+    sizes: Sequence[int],
+    temperature: float,
+    min_size: int = 0,
+    iterations: int = 20,
+    redo: int = 5,
 ) -> list[Level]:
     """One clustering of N x D unit ``features`` per size, each on its own.
 
-    The parent of a cluster is the next clustering's nearest prototype.
+    The parent of a cluster is the next clustering's nearest prototype. ``iterations`` and ``redo``
+    are those of ``kmeans``.
     """
     levels = []
-    for number, clusters in enumerate(sizes):
-        partition = kmeans(features, clusters, seed=number)  # the released code's seeds
+    for number, clusters in enumerate(sizes):  # the released code's seeds
+        partition = kmeans(features, clusters, number, iterations, redo)
         level, _ = _level(features, partition, partition.assignment, temperature, min_size)
         levels.append(level)
     for number, (lower, upper) in enumerate(pairwise(levels)):
@@ -144,18 +150,24 @@ def independent_kmeans(
 
 
 def hierarchical_kmeans(
-    features: Tensor, sizes: Sequence[int], temperature: float, min_size: int = 0
+    features: Tensor,
+    sizes: Sequence[int],
+    temperature: float,
+    min_size: int = 0,
+    iterations: int = 20,
+    redo: int = 5,
 ) -> list[Level]:
     """Clusters of N x D unit ``features``, clusters of their prototypes, and so on; finest first.
 
     An image has the cluster of its cluster: it is not searched again in the upper levels. Clusters
     of fewer than ``min_size`` images are discarded, and their points go to the nearest cluster
-    that is left. Raises ConfigError where a level has more clusters than points.
+    that is left. ``iterations`` and ``redo`` are those of ``kmeans``. Raises ConfigError where a
+    level has more clusters than points.
     """
     levels: list[Level] = []
     for number, clusters in enumerate(sizes):
         if not levels:
-            partition = kmeans(features, clusters, seed=number)
+            partition = kmeans(features, clusters, number, iterations, redo)
             level, _ = _level(features, partition, partition.assignment, temperature, min_size)
             levels.append(level)
             continue
@@ -167,7 +179,7 @@ def hierarchical_kmeans(
                 f"clusters, not more than the next level's {clusters}. Lower it, or lower the "
                 "upper sizes in params.clusters"
             )
-        partition = kmeans(points, clusters, seed=number)
+        partition = kmeans(points, clusters, number, iterations, redo)
         place = below.kept.cumsum(0) - 1  # of a kept cluster among the points
         children = place[below.assignment]  # N
         images = partition.assignment[children]

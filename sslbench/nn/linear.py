@@ -137,7 +137,7 @@ class HeadsInTraining:
         error = torch.addmm(self._bias, x, self._weight).view(n, self.classes, self.count)
         error = error.softmax(dim=1)
         error[torch.arange(n, device=y.device), y] -= 1.0  # n x classes x heads
-        error = error.view(n, -1) / n
+        error = error.view(n, -1).div_(n)
         rate = self._lr * share
         velocity = self._weight_velocity.mul_(self.momentum)
         if self.nesterov:

@@ -1,4 +1,4 @@
-"""Views of several sizes through one encoder.
+"""Views of several sizes: all through one encoder, each predicting what the first ones say.
 
 Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments",
 arXiv:2006.09882, section 3.3 (multi-crop).
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from sslbench.errors import ConfigError
 
 
 def embed_views(
@@ -36,3 +38,24 @@ def embed_views(
     for head in heads:
         embedded = head(embedded)
     return list(embedded.chunk(len(views)))
+
+
+def cross_view_entropy(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """The mean cross-entropy of each target with the prediction of every other view.
+
+    predictions: N x K log-probabilities of each view; targets: N x K of the first views, rows of
+    sum 1. One product for each target: the other views' predictions are summed before it. Raises
+    ConfigError where no view differs from one with a target.
+    """
+    views = len(predictions)
+    if not targets or views < 2:
+        raise ConfigError(
+            f"cross_view_entropy of {views} views and {len(targets)} targets has no pair of unlike "
+            "views: expected at least 2 and 1"
+        )
+    every = torch.stack(list(predictions)).sum(0)  # N x K
+    losses = [
+        -(target * (every - own)).sum(1).mean()
+        for target, own in zip(targets, predictions, strict=False)  # those of the first views
+    ]
+    return torch.stack(losses).mean() / (views - 1)

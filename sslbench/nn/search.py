@@ -2,17 +2,21 @@
 
 Queries and bank may be mapped from files. Rows are brought to unit length a block at a time, and
 each block's nearest are merged into the best so far. What is held at once is N x k results and two
-blocks of rows.
+blocks of rows. A CPU that has bfloat16 takes it to rule out most rows: see rounded_search.py.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import faiss
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-QUERIES = 4096  # rows of a block of queries
+from sslbench.nn.precision import has_bf16
+from sslbench.nn.rounded_search import RoundedBank
+
+QUERIES = 1024  # rows of a block of queries
 NUMBERS = 2**25  # of a block of the bank, or of similarities on a GPU: 128 MiB
 TIES = 2**22  # similarities looked at again at once, where a tie decides who is a neighbour
 
@@ -33,32 +37,62 @@ def nearest(
     """
     if not 0 < neighbours <= len(bank):
         raise ValueError(f"{neighbours} neighbours of {len(bank)} rows")
-    # On a CPU faiss is faster than torch: it keeps the best while it multiplies.
-    search = _by_faiss if device.type == "cpu" else _by_torch
     rows = max(1, NUMBERS // max(bank.shape[1], QUERIES if device.type != "cpu" else 1))
     starts = range(0, len(bank), rows)
-    blocks = torch.split(queries, QUERIES)
-    best: list[Tensor] = [torch.empty(len(block), 0, device=device) for block in blocks]
-    where: list[Tensor] = [torch.empty_like(found, dtype=torch.int64) for found in best]
+    blocks = range(0, len(queries), QUERIES)
+    best = torch.empty(len(queries), neighbours, device=device)
+    where = torch.empty_like(best, dtype=torch.int64)
+    held = 0  # found so far, of each query
     for number, start in enumerate(starts):
-        part = normalize(bank[start : start + rows].to(device))
-        for i, block in enumerate(blocks):
-            values, columns = _block(search, normalize(block.to(device)), part, neighbours)
-            # Those found before have lower positions, and a stable sort leaves them in front.
-            values = torch.cat([best[i], values], 1)
-            columns = torch.cat([where[i], columns + start], 1)
-            order = values.argsort(dim=1, descending=True, stable=True)[:, :neighbours]
-            best[i], where[i] = values.gather(1, order), columns.gather(1, order)
+        search = _prepared(bank[start : start + rows], neighbours, device)
+        for i, first in enumerate(blocks):
+            block = slice(first, first + QUERIES)
+            values, columns = search(normalize(queries[block].to(device)))
+            columns += start
+            if held:
+                # Those found before have lower positions, and a stable sort leaves them in front.
+                values = torch.cat([best[block, :held], values], 1)
+                columns = torch.cat([where[block, :held], columns], 1)
+                order = values.argsort(dim=1, descending=True, stable=True)[:, :neighbours]
+                values, columns = values.gather(1, order), columns.gather(1, order)
+            best[block, : values.shape[1]] = values
+            where[block, : values.shape[1]] = columns
             on_progress(number * len(blocks) + i + 1, len(starts) * len(blocks))
-    return torch.cat(best), torch.cat(where)
+        held = min(neighbours, held + rows)
+    return best, where
+
+
+def _prepared(
+    part: Tensor, neighbours: int, device: torch.device
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """What finds the nearest rows of a part of the bank, all of them if it has no more."""
+    wanted = min(neighbours, len(part))
+    # On a CPU faiss is faster than torch: it keeps the best while it multiplies.
+    search = _by_faiss if device.type == "cpu" else _by_torch
+    if device.type != "cpu" or not (RoundedBank.serves(len(part), wanted) and has_bf16(device)):
+        rows = normalize(part.to(device))
+        return lambda queries: _block(search, queries, rows, wanted)
+    rounded = RoundedBank(part)
+
+    @cache
+    def unit() -> Tensor:
+        return normalize(part)
+
+    def nearest_of_part(queries: Tensor) -> tuple[Tensor, Tensor]:
+        values, columns, unanswered = rounded.nearest(queries, wanted)
+        if unanswered.any():
+            rest = _block(search, queries[unanswered], unit(), wanted)
+            values[unanswered], columns[unanswered] = rest
+        return values, columns
+
+    return nearest_of_part
 
 
 Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
-def _block(search: Search, queries: Tensor, rows: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-    """The nearest of one block, equal ones by position; all of its rows if it has no more."""
-    wanted = min(neighbours, len(rows))
+def _block(search: Search, queries: Tensor, rows: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    """The nearest of one block, equal ones by position."""
     values, columns = search(queries, rows, min(wanted + 1, len(rows)))
     tied = torch.zeros(len(queries), dtype=torch.bool, device=values.device)
     if values.shape[1] > wanted:  # one too many tells whether the last has an equal outside

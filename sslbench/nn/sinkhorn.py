@@ -26,9 +26,9 @@ def sinkhorn_knopp(scores: Tensor, epsilon: float, rounds: int = 3) -> Tensor:
             "epsilon, such as 0.05, and at least one round"
         )
     wide = scores if scores.dtype == torch.float64 else scores.float()
-    logs = wide / epsilon
+    logs = wide / epsilon  # changed in place from here on
     # Factors that all entries share (the number of samples, of prototypes) drop out of the rows.
     for _ in range(rounds):
-        logs = logs - logs.logsumexp(0)
-        logs = logs - logs.logsumexp(1, keepdim=True)
-    return logs.exp()
+        logs -= logs.logsumexp(0)
+        logs -= logs.logsumexp(1, keepdim=True)
+    return logs.exp_()

@@ -25,6 +25,7 @@ class TrainingContext:
         autocast: Callable[[], torch.autocast],
     ) -> None:
         self.epochs, self.steps = data.epochs, data.steps
+        self._images = data.images
         self.epoch = self.step = 0
         self.logged: dict[str, Tensor | float] = {}
         self._seed, self._device, self._method = seed, device, method
@@ -60,8 +61,18 @@ class TrainingContext:
         return torch.randperm(n, generator=self._generator()).to(self._device)
 
     def embed(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        rows: Tensor | None = None
+        done = 0
         with measuring(self._method), self._autocast():
-            return torch.cat([function(batch).float() for batch in self._batches()])
+            for batch in self._batches():
+                part = function(batch).float()
+                if rows is None:  # put in place at once: concatenated, they would be held twice
+                    rows = part.new_empty(self._images, *part.shape[1:])
+                rows[done : done + len(part)] = part
+                done += len(part)
+        if rows is None or done != self._images:
+            raise ValueError(f"{done} images were embedded, expected {self._images}")
+        return rows
 
     def log(self, name: str, value: Tensor | float) -> None:
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils import get_total_norm as total_norm
 
-from sslbench.api.method import Batch, DataInfo, Method
+from sslbench.api.method import DataInfo, Method
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
 from sslbench.data.random import derive_seed
@@ -25,14 +24,15 @@ from sslbench.health.checkup import Checkup
 from sslbench.health.course import Course
 from sslbench.health.measure import Probe, looked_at
 from sslbench.health.verdict import Health
+from sslbench.memory import PeakMemory
 from sslbench.nn.encoder import Encoder
 from sslbench.run import RunConfig
 from sslbench.train.checkpoint import export_tensors, load_checkpoint, save_checkpoint
+from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
 from sslbench.train.log import TrainLog
-from sslbench.train.memory import PeakMemory
-from sslbench.train.optim import build_optimizer, set_lr
-from sslbench.train.readings import GRADIENTS, WEIGHTS, Readings
+from sslbench.train.readings import Readings
+from sslbench.train.step import Step
 
 CHECKPOINT_SECONDS = 300.0
 EMBED_BATCH = 512
@@ -85,6 +85,7 @@ def pretrain(
     workers: int = 0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
+    clock: Clock = Clock(),  # noqa: B008 (it holds nothing)
 ) -> Trained:
     """Trains ``method`` to its last epoch and exports encoder and artifacts into ``folder``.
 
@@ -92,7 +93,7 @@ def pretrain(
     loss, gradient, weight, feature or artifact is no longer finite, and Interrupted, after a
     checkpoint, when ``stopped`` says so.
     """
-    trainer = _Trainer(config, method, data, images, folder, device, workers)
+    trainer = _Trainer(config, method, data, images, folder, device, workers, clock)
     try:
         with PeakMemory(device) as memory:
             trainer.resume()
@@ -113,14 +114,12 @@ class _Trainer:
         folder: Path,
         device: torch.device,
         workers: int,
+        clock: Clock,
     ) -> None:
         pretrain = config.pretrain
         self.config, self.data, self.folder, self.device = config, data, folder, device
-        self.dtype = torch.float64 if pretrain.precision == "fp64" else torch.float32
-        self.method = method.to(device).to(memory_format=torch.channels_last)
-        if pretrain.precision == "fp64":
-            self.method = self.method.double()
-        self.optimizer = build_optimizer(method.param_groups(), pretrain.optim, data.batch_size)
+        self.method, self.clock = method, clock
+        self.update = Step(method, pretrain, data, device)
         self.loader = ViewLoader(
             images,
             pretrain.augment,
@@ -131,6 +130,7 @@ class _Trainer:
             device=device,
             workers=workers,
             path=pretrain.views_path,
+            arrived=lambda: clock.lap("images"),
         )
 
         def centre_views() -> Iterator[Tensor]:
@@ -139,27 +139,21 @@ class _Trainer:
             for batch in embed_batches(
                 held, pretrain.image_size, EMBED_BATCH, device=device, workers=workers
             ):
-                yield self.placed(batch)
+                yield self.update.placed(batch)
 
         self.context = TrainingContext(
-            config.seed, data, device, method, centre_views, self.autocast
+            config.seed, data, device, method, centre_views, self.update.autocast
         )
-        probe = Probe(self.loader, pretrain, config.seed, looked_at(data), workers, self.placed)
-        course = Course(float(total_norm(self.trained())), data.steps)
+        probe = Probe(
+            self.loader, pretrain, config.seed, looked_at(data), workers, self.update.placed
+        )
+        course = Course(float(total_norm(self.update.trained)), data.steps)
         self.checkup = Checkup(method, probe, course)
         self.step = 0  # of the whole run; the next one to do
         self.seconds = 0.0  # of earlier sessions
         self.epoch_started = -1
         self.readings = Readings(self.checkup)
         self.log = TrainLog(folder / "train.jsonl")
-
-    def autocast(self) -> torch.autocast:
-        enabled = self.config.pretrain.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
-
-    def placed(self, view: Tensor) -> Tensor:
-        view = view.to(self.device, self.dtype)
-        return view.contiguous(memory_format=torch.channels_last) if view.ndim == 4 else view
 
     # ---- position -----------------------------------------------------------------------------
 
@@ -168,7 +162,7 @@ class _Trainer:
         state = load_checkpoint(self.folder / "checkpoint.pt", self.config.hash, self.device)
         if state is not None:
             self.method.load_state_dict(state["method"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.update.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             self.epoch_started, self.readings.losses = state["epoch_started"], state["losses"]
             self.checkup.restore(state["health"])
@@ -181,7 +175,7 @@ class _Trainer:
     def save(self, began: float) -> None:
         state: dict[str, Any] = {
             "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.update.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds + time.monotonic() - began,
             "epoch_started": self.epoch_started,
@@ -199,13 +193,14 @@ class _Trainer:
         self.method.train()
         while self.step < self.data.steps:
             epoch, first = divmod(self.step, per_epoch)
+            self.clock.lap("rest")
             if self.epoch_started < epoch:
                 self.context.begin("epoch", epoch, self.step)
                 self.method.on_epoch_start(self.context)
                 self.epoch_started = epoch
+                self.clock.lap("clustering")
             for views, index in self.loader.epoch(epoch, start_step=first):
-                placed = tuple(map(self.placed, views))
-                values = self.one_step(Batch(placed, index.to(self.device)), epoch)
+                values = self.update(views, index, self.context, epoch, self.step, self.clock)
                 if not self.readings.go_with(values):
                     self.read(epoch, began)
                 self.readings.add(self.step, values)
@@ -230,39 +225,11 @@ class _Trainer:
                     self.read(epoch, began)
                     self.save(began)
                     saved = time.monotonic()
+                self.clock.lap("rest")
             self.save(began)
             saved = time.monotonic()
+            self.clock.lap("rest")
         self.seconds += time.monotonic() - began
-
-    def one_step(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        """One update; what it leaves for ``Readings``, still on the device."""
-        optim = self.config.pretrain.optim
-        data = self.data
-        lr = set_lr(
-            self.optimizer, optim, data.batch_size, self.step, data.steps_per_epoch, data.epochs
-        )
-        self.context.begin("step", epoch, self.step)
-        with self.autocast():
-            terms = self.method.loss(batch, self.context)
-        loss = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in self.trained() if p.grad is not None]
-        gradient_norm = total_norm(gradients)  # before it is clipped
-        if optim.clip is not None:
-            clip_grad_norm_(self.method.parameters(), optim.clip)
-        self.optimizer.step()
-        self.method.on_step_end(self.context)
-        self.context.log("lr", lr)
-        return {
-            "loss": loss.detach(),
-            **{name: term.detach() for name, term in terms.items()},
-            GRADIENTS: gradient_norm,
-            WEIGHTS: total_norm(self.trained()),
-        }
-
-    def trained(self) -> list[Tensor]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def read(self, epoch: int, began: float) -> None:
         """A line of the log for the steps since the last; raises Diverged at the first bad one."""

@@ -4,7 +4,8 @@ The rate that follows from the batch size is computed here and logged; no config
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,10 +68,11 @@ def build_optimizer(
                     }
                 )
     lr = peak_lr(config, batch_size)
+    # One pass over weights, gradients and momenta in place of one for each operation.
     if config.name == "sgd":
-        return torch.optim.SGD(options, lr=lr, momentum=config.momentum, foreach=True)
+        return SGD(options, lr=lr, momentum=config.momentum, fused=True)
     if config.name == "adamw":
-        return torch.optim.AdamW(options, lr=lr, foreach=True)
+        return torch.optim.AdamW(options, lr=lr, fused=True)
     return LARS(options, lr=lr, momentum=config.momentum, trust=config.trust)
 
 
@@ -90,33 +92,55 @@ def set_lr(
     return lr
 
 
-class LARS(torch.optim.Optimizer):
-    """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), in the form of MoCo v3.
+class SGD(torch.optim.SGD):
+    """torch's, whose fused form fails where a parameter's first gradient comes after the others'.
 
-    Tensors of more than one dimension decay and are scaled by ``trust * |p| / |g|``; biases and
-    norms do neither.
+    As that of a layer does which is frozen at first (torch 2.14). Momenta that start as zeros come
+    to the same numbers.
     """
 
-    def __init__(self, params: list[dict[str, object]], lr: float, momentum: float, trust: float):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "trust": trust})
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """``closure`` is there for the signature: gradients come from the trainer."""
+        for group in self.param_groups:
+            if group["momentum"]:
+                for param in group["params"]:
+                    if param.grad is not None and not self.state[param]:
+                        self.state[param]["momentum_buffer"] = torch.zeros_like(param)
+        super().step()
+
+
+class LARS(SGD):
+    """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), in the form of MoCo v3.
+
+    SGD with momentum whose gradients are changed first, in place: tensors of more than one
+    dimension decay and are scaled by ``trust * |p| / |g|``; biases and norms do neither.
+    """
+
+    def __init__(
+        self, groups: Sequence[dict[str, Any]], lr: float, momentum: float, trust: float
+    ) -> None:
+        """Each group has its ``params`` and their ``weight_decay``."""
+        # SGD's own decay would follow the scaling, and would take in biases and norms.
+        own = [
+            {**group, "weight_decay": 0.0, "decay": group["weight_decay"], "trust": trust}
+            for group in groups
+        ]
+        super().__init__(own, lr=lr, momentum=momentum, fused=True)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = closure() if closure is not None else None
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self._update(param, param.grad, group)
-        return loss
+            weights = [p for p in group["params"] if p.grad is not None and p.ndim > 1]
+            if weights:
+                _scale_by_trust(weights, group["decay"], group["trust"])
+        super().step()
 
-    def _update(self, param: Tensor, grad: Tensor, group: dict[str, float]) -> None:
-        if param.ndim > 1:
-            grad = grad.add(param, alpha=group["weight_decay"])
-            size, slope = param.norm(), grad.norm()
-            scaled = group["trust"] * size / slope
-            grad = grad * torch.where((size > 0) & (slope > 0), scaled, torch.ones_like(scaled))
-        state = self.state[param]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(param)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
-        param.sub_(velocity, alpha=group["lr"])
+
+def _scale_by_trust(weights: list[Tensor], decay: float, trust: float) -> None:
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    torch._foreach_add_(gradients, weights, alpha=decay)
+    size = torch.stack(torch._foreach_norm(weights))
+    slope = torch.stack(torch._foreach_norm(gradients))
+    scale = torch.where((size > 0) & (slope > 0), trust * size / slope, torch.ones_like(size))
+    torch._foreach_mul_(gradients, scale.unbind())

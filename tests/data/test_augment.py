@@ -239,3 +239,15 @@ def test_rotation_turns_the_stated_share_by_up_to_the_stated_angle(pictures: Pic
         )
     ]
     assert differences(made, expected).max() < LIMIT / 20
+
+
+def test_views_made_together_are_those_made_one_by_one() -> None:
+    images = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8)
+    layout = (ViewConfig(), ViewConfig(), ViewConfig(size=0.5, crop=(0.1, 0.3), repeat=3))
+    for name in ("moco_v2", "byol"):  # byol's two full views differ
+        plan = planned(recipe(name), layout, 32)
+        index = torch.arange(9) + 100
+        together = views(images, recipe(name), layout, 32, 5, 2, index)
+        for view, found in zip(plan, together, strict=True):
+            alone = rendered(images, view, view.table(5, 2, index))
+            torch.testing.assert_close(found, alone, rtol=0, atol=1e-6)

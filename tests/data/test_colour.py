@@ -12,6 +12,7 @@ from sslbench.data.colour import (
     blended,
     blur_radius,
     blur_weights,
+    blurred_in_bands,
     colour,
     hue_shifted,
     jitter_factors,
@@ -148,3 +149,11 @@ def test_noise_has_its_standard_deviation_and_is_clamped() -> None:
     loud = colour(grey.clone(), look.model_copy(update={"noise": Noise(p=1.0, std=9.0)}), table, 32)
     assert loud.min() == 0
     assert loud.max() == 1
+
+
+@pytest.mark.parametrize("shape", [(97, 131), (224, 224), (96, 110)])
+def test_a_blur_in_bands_is_that_of_dense_weights(shape: tuple[int, int]) -> None:
+    images, sigma, radius = torch.rand(3, 3, *shape), torch.tensor([0.1, 1.0, 2.0]), 6
+    rows, columns = (blur_weights(sigma, side, radius) for side in shape)
+    found = blurred_in_bands(images, sigma, radius)
+    torch.testing.assert_close(found, sandwich(images, rows, columns), rtol=0, atol=1e-6)

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sslbench.data import workers
 from sslbench.data.geometry import centre_view
 from sslbench.data.images import FileImages, HeldImages, ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
@@ -86,6 +87,31 @@ def test_both_paths_give_the_same_views(images: HeldImages, files: FileImages) -
 def test_the_number_of_workers_changes_nothing(files: FileImages) -> None:
     alone = list(loader(files, "workers", workers=0).epoch(2))
     assert same(alone, list(loader(files, "workers", workers=2).epoch(2)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_size_of_the_pieces_that_workers_make_changes_nothing(
+    files: FileImages, monkeypatch: pytest.MonkeyPatch, count: int, number: int
+) -> None:
+    whole = list(loader(files, "workers").epoch(2, start_step=1))
+    centres = list(embed_batches(files, 24, 10, CPU, 0))
+    monkeypatch.setattr(workers, "_PIECE_BYTES", count * 3 * (2 * 32**2 + 16**2))
+    assert same(whole, list(loader(files, "workers", workers=number).epoch(2, start_step=1)))
+    monkeypatch.setattr(workers, "_PIECE_BYTES", count * 3 * 24**2)
+    made = list(embed_batches(files, 24, 10, CPU, number))
+    assert [len(batch) for batch in made] == [10, 10, 7]
+    assert torch.equal(torch.cat(made), torch.cat(centres))
+
+
+def test_pieces_are_small_and_all_workers_begin_with_the_first_batch() -> None:
+    two_views = [224, 224]
+    size = workers._piece_size(two_views, 4096, 8)
+    assert 2**23 < size * 2 * 3 * 224**2 <= 2**24  # bytes
+    assert workers._piece_size(two_views, 64, 8) == 8
+    assert workers._piece_size(two_views, 65, 8) == 9
+    assert workers._piece_size([32], 256, 0) == 256
+    assert workers._piece_size([4096], 4, 1) == 1  # one image is larger than a piece should be
 
 
 @pytest.mark.parametrize("path", ["batched", "workers"])

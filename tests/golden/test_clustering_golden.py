@@ -18,7 +18,7 @@ def count(arrays, prefix):
 def recorded(arrays, prefix):
     """A stand-in for k-means: the n-th call answers with the n-th recorded partition."""
 
-    def kmeans(points, clusters, seed):
+    def kmeans(points, clusters, seed, iterations, redo):
         at = f"{prefix}{seed}/"
         assert arrays[f"{at}sqdist"].shape == points.shape[:1]
         assert len(arrays[f"{at}centroids_raw"]) == clusters

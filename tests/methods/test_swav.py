@@ -155,23 +155,24 @@ def test_each_assigning_view_has_a_queue_of_its_embeddings_in_order():
     assert not torch.equal(one.features[:16], other.features[:16])
 
 
+# 32 rows are full after two batches of 16.
 @pytest.mark.parametrize(
-    ("epoch", "full", "used"), [(5, True, True), (1, True, False), (5, False, False)]
+    ("epoch", "step", "used"), [(5, 2, True), (1, 2, False), (5, 1, False), (2, 40, True)]
 )
-def test_a_queue_counts_from_its_epoch_on_and_only_when_it_is_full(epoch, full, used):
+def test_a_queue_counts_from_its_epoch_on_and_only_when_it_is_full(epoch, step, used):
     losses = []
     for size in (32, 0):
         method = make(queue_size=size, queue_from=2)
-        for queue in method.queues:
-            queue.index[: 32 if full else 31] = 0
-        losses.append(method.loss(batch(), at(epoch))["swapped_prediction"].item())
+        losses.append(method.loss(batch(), at(epoch, step))["swapped_prediction"].item())
     assert (losses[0] != losses[1]) == used
 
 
 def test_the_queue_fills_by_itself_and_is_then_used():
     method, alone = make(queue_size=32, queue_from=0), make(queue_size=0)
     for step in range(4):
-        queued, own = (m.loss(batch(), at(5, step))["swapped_prediction"] for m in (method, alone))
+        images = torch.rand(2, 16, 3, 16, 16, generator=torch.Generator().manual_seed(step))
+        new = Batch(tuple(images), torch.arange(16))
+        queued, own = (m.loss(new, at(5, step))["swapped_prediction"] for m in (method, alone))
         assert (queued.item() != own.item()) == (step >= 2)
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from sslbench.nn import Encoder, EncoderConfig, embed_views
+from sslbench.errors import ConfigError
+from sslbench.nn import Encoder, EncoderConfig, cross_view_entropy, embed_views
 
 SMALL = {"name": "resnet18", "stem": "small"}
 OPTIONS = {"layers": [1, 1, 1, 1], "channels": [4, 4, 4, 4]}
@@ -70,3 +71,28 @@ def test_gradients_reach_every_view():
     views = [view.requires_grad_() for view in layout()]
     sum(embedding.sum() for embedding in embed_views(views, summary)).backward()
     assert all(view.grad.any() for view in views)
+
+
+@pytest.mark.parametrize(("views", "targets"), [(2, 2), (2, 1), (5, 2), (3, 3)])
+def test_every_pair_of_unlike_views_counts_alike(views, targets):
+    generator = torch.Generator().manual_seed(0)
+    scores, taught = torch.randn(2, views, 4, 3, generator=generator, dtype=torch.float64)
+    predictions = list(scores.log_softmax(2))
+    shares = list(taught.softmax(2))[:targets]
+    losses = [
+        -float((target[row] * predictions[view][row]).sum())
+        for place, target in enumerate(shares)
+        for view in range(views)
+        for row in range(4)
+        if view != place
+    ]
+    assert len(losses) == targets * (views - 1) * 4
+    found = cross_view_entropy(predictions, shares)
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+
+
+def test_views_without_an_unlike_pair_are_refused():
+    one = torch.zeros(4, 3)
+    for predictions, targets in (([one], [one]), ([one, one], [])):
+        with pytest.raises(ConfigError, match="no pair of unlike views"):
+            cross_view_entropy(predictions, targets)

@@ -164,3 +164,21 @@ def test_levels_that_may_leave_a_query_no_candidate_are_refused():
     with pytest.raises(ConfigError, match=r"has 1 of 5 .*last_prototype = true"):
         pairs.check_candidates([two], last_prototype=False)
     assert not pairs.candidates(two, torch.zeros(8).long(), last_prototype=False).any()
+
+
+def test_what_a_discarded_cluster_would_have_is_shared_by_the_others():
+    between = unit(torch.tensor([[1.0, 1.0, 0.0]]))  # as near to the one as to the other
+    level = Level(
+        assignment=torch.tensor([0, 1]),
+        prototypes=torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]),
+        concentration=torch.full((3,), 10.0),
+        kept=torch.tensor([True, True, False]),
+        parents=torch.zeros(3, dtype=torch.long),
+    )
+    cluster = torch.tensor([0])
+    for uniform, kept in ((0.49, True), (0.51, False)):  # its share is a half, and no third
+        mask = pairs.semantic_instances(level, cluster, between, always(uniform))
+        assert mask.tolist() == [[kept]]
+        lower = replace(level, prototypes=between.repeat(3, 1))
+        masks = pairs.semantic_prototypes([lower, level], 0, cluster, always(uniform))
+        assert masks.tolist() == [[kept] * 3]

@@ -1,4 +1,4 @@
-"""Nearest neighbours: both ways, in blocks of any size, against a full sort in numpy."""
+"""Nearest neighbours: all ways, in blocks of any size, against a full sort in numpy."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from sslbench.nn import search
 
 CPU = torch.device("cpu")
-WAYS = pytest.mark.parametrize("way", ["_by_faiss", "_by_torch"])
+WAYS = pytest.mark.parametrize("way", ["_by_faiss", "_by_torch", "rounded"])
 
 
 def rows(n, seed, dim=12):
@@ -42,7 +42,9 @@ def blocks(monkeypatch):
     """Sets the way of a search and how many rows a block of bank and of queries has."""
 
     def set_(way, bank_rows, query_rows, dim):
-        monkeypatch.setattr(search, "_by_faiss", getattr(search, way))
+        monkeypatch.setattr(search, "has_bf16", lambda device: way == "rounded")
+        if way != "rounded":
+            monkeypatch.setattr(search, "_by_faiss", getattr(search, way))
         monkeypatch.setattr(search, "NUMBERS", bank_rows * dim)
         monkeypatch.setattr(search, "QUERIES", query_rows)
         monkeypatch.setattr(search, "TIES", 3 * bank_rows)

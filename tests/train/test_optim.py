@@ -1,6 +1,7 @@
 """Schedules and optimisers against formulas and recorded references."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -90,3 +91,68 @@ def test_lars_follows_its_formula_in_float64() -> None:
         weight, bias = weight - 0.5 * velocity[0], bias - 0.5 * velocity[1]
     assert torch.allclose(params[0], weight, atol=1e-12)
     assert torch.allclose(params[1], bias, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
+def test_a_layer_may_get_its_first_gradient_after_the_others(name: str) -> None:
+    config = OptimConfig(name=name, lr=0.1, lr_per_batch=None, weight_decay=0.01, trust=0.5)
+    late, twin, early = (nn.Parameter(torch.ones(3, 2)) for _ in range(3))
+    optimizer = build_optimizer([ParamGroup([early, late])], config, 4)
+    for step in range(3):
+        early.grad = torch.full_like(early, 0.5)
+        late.grad = torch.full_like(late, 0.25) if step else None
+        optimizer.step()
+        assert torch.equal(late, torch.ones(3, 2)) == (step == 0)
+    alone = build_optimizer([ParamGroup([twin])], config, 4)
+    for _ in range(2):
+        twin.grad = torch.full_like(twin, 0.25)
+        alone.step()
+    assert torch.equal(late, twin)
+
+
+@pytest.mark.parametrize("decay_norms", [True, False])
+def test_sgd_has_the_numbers_of_torchs_plain_loop(decay_norms: bool) -> None:
+    config = OptimConfig(lr=0.1, lr_per_batch=None, weight_decay=0.01, decay_norms=decay_norms)
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(4, 3, generator=generator), torch.randn(4, generator=generator)]
+    ours, theirs = ([nn.Parameter(p.clone()) for p in start] for _ in range(2))
+    optimizer = build_optimizer([ParamGroup(ours)], config, 4)
+    groups = [
+        {"params": theirs[:1], "weight_decay": 0.01},
+        {"params": theirs[1:], "weight_decay": 0.01 if decay_norms else 0.0},
+    ]
+    plain = torch.optim.SGD(groups, lr=0.1, momentum=config.momentum, foreach=False, fused=False)
+    for _ in range(5):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        optimizer.step()
+        plain.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
+def test_an_optimiser_goes_on_from_its_state(name: str) -> None:
+    config = OptimConfig(name=name, lr=0.1, lr_per_batch=None, weight_decay=0.01, trust=0.5)
+    whole = nn.Parameter(torch.linspace(-1, 1, 6).view(3, 2))
+    first = build_optimizer([ParamGroup([whole])], config, 4)
+    whole.grad = torch.ones(3, 2)
+    first.step()
+    resumed = nn.Parameter(whole.detach().clone())
+    second = build_optimizer([ParamGroup([resumed])], config, 4)
+    second.load_state_dict(deepcopy(first.state_dict()))  # else they share their momenta
+    for param, optimizer in ((whole, first), (resumed, second)):
+        param.grad = torch.full_like(param, 0.5)
+        optimizer.step()
+    assert torch.equal(whole, resumed)
+
+
+def test_lars_leaves_a_weight_of_zeros_and_a_gradient_of_zeros_unscaled() -> None:
+    zeros, ones = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.ones(2, 2))
+    groups = [{"params": [zeros, ones], "weight_decay": 0.0}]
+    optimizer = LARS(groups, lr=1.0, momentum=0.0, trust=0.1)
+    zeros.grad, ones.grad = torch.ones(2, 2), torch.zeros(2, 2)
+    optimizer.step()
+    assert torch.equal(zeros, -torch.ones(2, 2))
+    assert torch.equal(ones, torch.ones(2, 2))

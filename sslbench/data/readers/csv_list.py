@@ -13,7 +13,7 @@ from pydantic import Field
 
 from sslbench.config import Settings, build
 from sslbench.data.images import FileImages
-from sslbench.data.readers.source import Integers, PathList, SplitData, wrong_count
+from sslbench.data.readers.source import Integers, PathList, SplitData, wrong_count, wrong_names
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import DataError
 
@@ -60,8 +60,7 @@ class ListSource:
                 f"{self.spec.name}: lists hold one label an image, {len(self.spec.levels)} levels "
                 "expected: keep only the finest of levels"
             )
-        if len(names) != classes:
-            faults.append(f"{self.spec.name}: {len(names)} class names, {classes} expected")
+        faults += wrong_names(self.spec, names)
         for split, (paths, labels) in lists.items():
             source = self.folder / self.options.lists[split]
             faults += wrong_count(self.spec, split, len(paths), source)

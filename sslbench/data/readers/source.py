@@ -94,6 +94,36 @@ def wrong_count(spec: DatasetSpec, split: str, found: int, where: Path) -> list[
     ]
 
 
+def wrong_labels(spec: DatasetSpec, split: str, labels: Integers, where: object) -> list[str]:
+    """The fault that finest labels (N) are not those of the spec's classes, if they are not."""
+    classes = spec.levels[0].classes
+    if len(labels) == 0 or 0 <= labels.min() <= labels.max() < classes:
+        return []
+    return [
+        f"{spec.name}, {split}: labels in {where} run from {labels.min()} to {labels.max()}, "
+        f"expected 0 to {classes - 1}"
+    ]
+
+
+def wrong_names(spec: DatasetSpec, names: Sequence[str]) -> list[str]:
+    """The fault that there are not as many names as finest classes, if it is one."""
+    classes = spec.levels[0].classes
+    if len(names) == classes:
+        return []
+    return [f"{spec.name}: {len(names)} class names, {classes} expected"]
+
+
+def finest_names(spec: DatasetSpec, folder: Path, listed: str | None) -> list[str]:
+    """The lines of the text file ``listed``, or numbers. Raises DataError if it is not text."""
+    if listed is None:
+        return [str(number) for number in range(spec.levels[0].classes)]
+    try:
+        text = (folder / listed).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder / listed}: cannot be read as a text file ({error})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def some(names: Sequence[str]) -> str:
     """The first five, and how many more there are."""
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""

@@ -1,8 +1,8 @@
-"""Rendered pictures kept between runs: one file per split under the cache folder.
+"""Arrays kept between runs, such as rendered pictures: a file per split under the cache folder.
 
 The folder is ``$SSLBENCH_CACHE`` or ``~/.cache/sslbench``; an empty ``SSLBENCH_CACHE`` keeps
-nothing. A file's name holds a hash of all that the pictures depend on, so a file is never stale. A
-folder that cannot be written to costs only time: the pictures are the same and the log says so.
+nothing. A file's name holds a hash of all that the arrays depend on, so a file is never stale. A
+folder that cannot be written to costs only time: the arrays are the same and the log says so.
 """
 
 import logging
@@ -26,23 +26,23 @@ def cache_folder() -> Path | None:
     return Path(given) if given else None
 
 
-def remembered(name: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays called ``name``: read if they are there, else made and kept."""
+def remembered(name: str, make: Callable[[], Arrays], kind: str = "rendered") -> Arrays:
+    """The arrays called ``name`` of a kind: read if they are there, else made and kept."""
     folder = cache_folder()
     if folder is None:
         return make()
-    path = folder / "rendered" / f"{name}.npz"
+    path = folder / kind / f"{name}.npz"
     if path.is_file():
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            log.warning("%s is damaged (%s): rendered again", path, error)
+            log.warning("%s is damaged (%s): made again", path, error)
     arrays = make()
     try:
         _write(path, arrays)
     except OSError as error:
-        log.warning("rendered pictures are not kept: %s. SSLBENCH_CACHE names a folder", error)
+        log.warning("%s: not kept: %s. SSLBENCH_CACHE names a folder", path, error)
     return arrays
 
 

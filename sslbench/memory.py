@@ -8,6 +8,8 @@ from types import TracebackType
 
 import torch
 
+from sslbench import allocator
+
 _GIB = 1024**3
 
 
@@ -18,6 +20,7 @@ class PeakMemory:
         self.device, self.gib = device, 0.0
 
     def __enter__(self) -> "PeakMemory":
+        allocator.release()  # what earlier stages freed is not this one's
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif sys.platform == "linux":

@@ -1,0 +1,1 @@
+"""What ``sslbench speed`` measures on this machine: cases, alternating timings, records, tables."""

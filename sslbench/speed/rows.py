@@ -1,0 +1,41 @@
+"""Runs of the default suite to be timed: what is planned, its images, its whole training."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from sslbench.api import methods
+from sslbench.config import Tree, build
+from sslbench.data.datasets import open_dataset
+from sslbench.data.images import HeldImages, held
+from sslbench.nn.precision import has_bf16
+from sslbench.plan import Environs, Planned, plan
+from sslbench.suite import DEFAULT_SUITE, load_suite
+from sslbench.train.clock import Clock
+from sslbench.train.loop import build_encoder, pretrain, seed_method
+
+CPU = torch.device("cpu")
+
+
+def planned(method: str, changes: Tree) -> Planned:
+    """The method's run in the default suite, changed as ``--set`` would."""
+    environs = Environs(bf16=has_bf16(CPU), count=lambda spec: 0)
+    return plan(load_suite(DEFAULT_SUITE), [method], [0], changes, environs)[0]
+
+
+def images_of(row: Planned) -> HeldImages:
+    """The training images of a run, in memory."""
+    return held(open_dataset(row.config.pretrain.dataset, None).images("train"))
+
+
+def trained(row: Planned, images: HeldImages, clock: Clock | None = None) -> None:
+    """The whole of ``pretrain``: health, log, checkpoints and export included."""
+    encoder = build_encoder(row.config)
+    seed_method(row.config)
+    cls = methods.get(row.config.method)
+    method = cls(encoder, build(cls.Config, row.config.params, row.label), row.data)
+    with tempfile.TemporaryDirectory() as folder:
+        pretrain(
+            row.config, method, row.data, images, Path(folder), device=CPU, clock=clock or Clock()
+        )
