@@ -6,8 +6,9 @@ import sys
 from functools import cache
 
 # glibc's malloc returns a large block to the system as soon as it is freed, and the system zeroes
-# it page by page when it is asked for again: a quarter of a training step's time on a CPU. Blocks
-# up to this size stay with the process between steps; ``release`` gives them back between stages.
+# it page by page when it is asked for again: up to a quarter of a training step's time on a CPU.
+# Blocks up to this size stay with the process between steps; ``release`` gives them back between
+# stages.
 _KEPT_BYTES = 2**30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names, from malloc.h
 _NEVER = 2**31 - 1

@@ -17,8 +17,9 @@ def markdown(record: SpeedRecord) -> str:
     for name, one in record.measurements.items():
         mark = ""
         if one.note:
-            notes.append(one.note)
-            mark = f" ({len(notes)})"
+            if one.note not in notes:
+                notes.append(one.note)
+            mark = f" ({notes.index(one.note) + 1})"
         cells = [
             f"{one.title}{mark} `{name}`",
             "below"
@@ -39,7 +40,7 @@ def markdown(record: SpeedRecord) -> str:
     lines += [
         "",
         "Medians over the rounds, in brackets their range. Sides take turns within one run, and a "
-        "ratio is taken round by round; above 1, sslbench is faster.",
+        "ratio is taken round by round; *against* above 1: sslbench is faster.",
         "",
         f"{where.machine} ({where.device}), {where.threads} threads; {packages}{peers}; commit "
         f"{where.commit}; {record.created[:10]}. Command: `{record.command}`",
