@@ -7,20 +7,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sslbench.api import methods
 from sslbench.card import by_family
-from sslbench.config import Tree, build
+from sslbench.config import Tree
 from sslbench.data.images import HeldImages
 from sslbench.data.loaders import ViewLoader, embed_batches
 from sslbench.plan import Planned
 from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
-from sslbench.speed.rows import CPU, images_of, planned
+from sslbench.speed.rows import CPU, built, images_of, planned
 from sslbench.speed.timing import Side, alternated, rate, ratio
 from sslbench.suite import DEFAULT_SUITE, load_suite
 from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
-from sslbench.train.loop import EMBED_BATCH, build_encoder, seed_method
+from sslbench.train.loop import EMBED_BATCH
 from sslbench.train.step import Step
 
 
@@ -84,10 +83,7 @@ def stepped(row: Planned, images: HeldImages) -> Callable[[], dict[str, Tensor]]
     """
     config, data = row.config, row.data
     pretrain = config.pretrain
-    encoder = build_encoder(config)
-    seed_method(config)
-    cls = methods.get(config.method)
-    method = cls(encoder, build(cls.Config, config.params, row.label), data)
+    method = built(row)
     update = Step(method, pretrain, data, CPU)
     loader = ViewLoader(
         images,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sslbench.api import methods
+from sslbench.api import Method, methods
 from sslbench.config import Tree, build
 from sslbench.data.datasets import open_dataset
 from sslbench.data.images import HeldImages, held
@@ -29,12 +29,17 @@ def images_of(row: Planned) -> HeldImages:
     return held(open_dataset(row.config.pretrain.dataset, None).images("train"))
 
 
-def trained(row: Planned, images: HeldImages, clock: Clock | None = None) -> None:
-    """The whole of ``pretrain``: health, log, checkpoints and export included."""
+def built(row: Planned) -> Method:
+    """The method of a run, as its training begins."""
     encoder = build_encoder(row.config)
     seed_method(row.config)
     cls = methods.get(row.config.method)
-    method = cls(encoder, build(cls.Config, row.config.params, row.label), row.data)
+    return cls(encoder, build(cls.Config, row.config.params, row.label), row.data)
+
+
+def trained(row: Planned, images: HeldImages, clock: Clock | None = None) -> None:
+    """The whole of ``pretrain``: health, log, checkpoints and export included."""
+    method = built(row)
     with tempfile.TemporaryDirectory() as folder:
         pretrain(
             row.config, method, row.data, images, Path(folder), device=CPU, clock=clock or Clock()
