@@ -25,14 +25,15 @@ lint: .venv/ready
 	.venv/bin/mypy
 
 results: .venv/ready
-	$(RUN) run --suite quick --methods 'hcsc@*'
-	.venv/bin/python -m sslbench.publish quick=quick-hcsc
+	$(RUN) ablate pair-selection
 	$(RUN) run --suite quick --methods all
 	.venv/bin/python -m sslbench.publish quick=quick-all
 	$(RUN) run --suite quick
 	$(RUN) run --suite cost
 	$(RUN) run --suite cifar10-mini --methods hcsc,pcl,moco,simclr --seeds 0,1,2 --data "$(DATA)"
-	.venv/bin/python -m sslbench.publish quick cost cifar10-mini
+	$(RUN) report quick
+	$(RUN) report cifar10-mini --data "$(DATA)"
+	.venv/bin/python -m sslbench.publish quick cost cifar10-mini pair-selection
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png
 
 speed: .venv/ready

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -233,7 +233,11 @@ def _fault(cls: type[Settings], item: Any, source: str) -> str:
 
 
 def _fields_at(cls: type[Settings], path: list[Any]) -> list[str]:
+    keyed = False  # whether the next part is a key of a mapping or a place in a list
     for part in path:
+        if keyed:
+            keyed = False
+            continue
         field = cls.model_fields.get(part) if isinstance(part, str) else None
         if field is None:
             return []
@@ -241,6 +245,7 @@ def _fields_at(cls: type[Settings], path: list[Any]) -> list[str]:
         if not inner:
             return []
         cls = inner[0]
+        keyed = get_origin(field.annotation) in (dict, tuple)
     return list(cls.model_fields)
 
 

@@ -31,6 +31,10 @@ class StoreError(SSLBenchError):
     """A results folder that cannot be read or written, or a record that is damaged."""
 
 
+class EditedError(StoreError):
+    """A manifest or record that does not say what it said when it was written."""
+
+
 class UnwritableError(StoreError):
     """A results folder that cannot be written, or a full disk: nothing more could be kept."""
 

@@ -100,7 +100,7 @@ def evaluate(
         dataset.check_measurable()
         with PeakMemory(device) as memory:
             outcome = _run(config.evaluation, evaluation, encoder, artifacts, dataset, context)
-        scores, spreads = _scores(config.evaluation, evaluation, outcome.table)
+        scores, spreads = scored(config.evaluation, evaluation, outcome.table)
         outcomes = store.evaluation_file(run, config.id, "parquet")
         write_atomic(outcomes, lambda path: pq.write_table(outcome.table, path, compression="zstd"))
         changes = {
@@ -150,7 +150,7 @@ def _run(
     return outcome
 
 
-def _scores(
+def scored(
     name: str, evaluation: Evaluation, table: pa.Table
 ) -> tuple[dict[str, Score], Mapping[str, Spread]]:
     """Scores with intervals, in the order of ``metrics``, and what comparisons need of them.

@@ -78,7 +78,7 @@ class FeatureStore:
                 "expected as many of both, and at least one"
             )
         digest = tensors_digest(encoder.state_dict())
-        key = _key(digest, encoder, dataset, stored, layer, preprocessing)
+        key = feature_key(digest, encoder, dataset, stored, layer, preprocessing)
         path = feature_path(self.folder, key)
         if not path.exists():
             blocks = _encoded(
@@ -130,7 +130,7 @@ class FeatureStore:
             raise UnwritableError(f"{self.folder} cannot be written ({error.strerror})") from error
 
 
-def _key(
+def feature_key(
     digest: str,
     encoder: Encoder,
     dataset: LabelledDataset,

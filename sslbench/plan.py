@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sslbench.api import DataInfo, Method, Needs, methods
 from sslbench.card import build_card, by_family, variant_of
 from sslbench.config import Settings, Tree, build, canonical, flatten, merge, origins
-from sslbench.data.recipe import Recipe, recipe
+from sslbench.data.recipe import Recipe, layered, recipe
 from sslbench.data.spec import DatasetSpec, dataset_spec
 from sslbench.errors import ConfigError, SSLBenchError, all_faults
 from sslbench.needs import check_needs
@@ -113,14 +113,14 @@ def plan(
     rows: list[Planned] = []
     try:
         labels = expand(selectors)
-        _check_exceptions(suite)
+        check_exceptions(suite)
     except SSLBenchError as error:
         raise ConfigError(str(error)) from error
     labels = [*labels, *(b for b in suite.baselines if b not in labels)]
     for label in labels:
         for seed in seeds:
             try:
-                rows.append(_planned(suite, label, seed, run_changes, environs))
+                rows.append(plan_row(suite, label, seed, run_changes, environs))
             except SSLBenchError as error:
                 # A fault of an evaluation is the suite's, and every row has it.
                 named = label in str(error) or str(error).startswith("evaluation ")
@@ -132,12 +132,13 @@ def plan(
     return rows
 
 
-def _planned(suite: Suite, label: str, seed: int, changes: Tree, environs: Environs) -> Planned:
+def plan_row(suite: Suite, label: str, seed: int, changes: Tree, environs: Environs) -> Planned:
+    """One run of a suite. Raises an SSLBenchError for what cannot work."""
     name, _, variant = label.partition("@")
     layers, card = _layers(suite, name, variant, changes)
     tree: Tree = {}
     for _, layer in layers:
-        tree = merge(tree, layer)
+        tree = layered(tree, layer)
     if name == "random":
         tree = merge(tree, {"pretrain": {"epochs": 0}})
     encoder = build(EncoderConfig, tree.get("encoder", {}), f"{label}: encoder")
@@ -212,7 +213,7 @@ def _layers(
     return [(source, layer) for source, layer in layers if layer], card
 
 
-def _check_exceptions(suite: Suite) -> None:
+def check_exceptions(suite: Suite) -> None:
     """Raises an error for an exception of a method or variant that there is none of."""
     for label in suite.exceptions:
         name, _, variant = label.partition("@")

@@ -1,11 +1,11 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
-``quick=quick-hcsc`` publishes under another name, where a suite was run with several selections of
+``quick=quick-all`` publishes under another name, where a suite was run with several selections of
 methods; ``speed`` stands for what ``sslbench speed`` wrote. Used by ``make results`` and ``make
 speed``; also puts the tables into README.md, between their marks. ``run`` never reads what is
-written here. What intervals and tests are computed from goes along, for it is small; all outcomes,
-features and weights stay behind: they are large, and can be made again by the command under each
-table.
+written here. What intervals and tests are computed from goes along, for it is small, and so does the
+page of ``sslbench report`` if there is one; all outcomes, features and weights stay behind: they are
+large, and can be made again by the command under each table.
 """
 
 import shutil
@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 from sslbench.errors import SSLBenchError, StoreError
+from sslbench.report.page.build import report_page
 from sslbench.spreads import ENDING
-from sslbench.store import Store
+from sslbench.store import PICTURES, Store
+from sslbench.study import command_of
 
 SPEED = "speed"  # no suite, but published beside them
 LOCAL, PUBLISHED = Path("results/local"), Path("results")
@@ -31,7 +33,7 @@ def publish(
     store = Store(local)
     plan = store.plan(suite)
     if plan is None:
-        raise StoreError(f"{local} holds no plan of suite {suite!r}: sslbench run --suite {suite}")
+        raise StoreError(f"{local} holds no plan of suite {suite!r}: {command_of(suite)}")
     folder = published / (name or suite)
     if folder.exists():
         shutil.rmtree(folder)
@@ -39,6 +41,11 @@ def publish(
     for path in sorted(store.table_folder(suite).iterdir()):
         if path.suffix in TABLE_ENDINGS:
             copied.append(_copy(path, folder / path.name))
+    for path in sorted((store.table_folder(suite) / PICTURES).glob("*.png")):  # of a study
+        copied.append(_copy(path, folder / PICTURES / path.name))
+    page = report_page(store, suite)
+    if page.exists():
+        copied.append(_copy(page, folder / "report.html"))
     for row in plan.rows:
         manifest = store.run_folder(row.run) / "manifest.json"
         if not manifest.exists():

@@ -33,9 +33,11 @@ class Runner:
         watcher: Watcher,
         stopped: Callable[[], bool] = lambda: False,
         fail_fast: bool = False,
+        tracker: str | None = None,
     ) -> None:
         self.store, self.device, self.workers = store, device, workers
         self.watcher, self.stopped, self.fail_fast = watcher, stopped, fail_fast
+        self.tracker = tracker
         self.examiner = Examiner(
             store,
             data_root=data_root,
@@ -130,6 +132,7 @@ class Runner:
                 folder,
                 device=self.device,
                 workers=self.workers,
+                tracker=self.tracker,
                 on_progress=watch,
                 stopped=self.stopped,
             )

@@ -1,7 +1,8 @@
 """Records on disk: a manifest per run, a record per evaluation, nothing else is believed.
 
 Every write goes to a temporary file beside its target, is flushed to disk and renamed, so a killed
-process or a full disk damages nothing that was there before.
+process or a full disk damages nothing that was there before. A manifest or record is sealed with
+the digest of what it says, so that one that was edited by hand is not taken for a fact.
 """
 
 import hashlib
@@ -14,11 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sslbench.config import Settings, build
-from sslbench.errors import ConfigError, SSLBenchError, StoreError, UnwritableError
+from sslbench.config import Settings, build, fingerprint
+from sslbench.errors import ConfigError, EditedError, SSLBenchError, StoreError, UnwritableError
 from sslbench.health.verdict import Health
+from sslbench.study import PartFacts, StudyFacts
 
 SCHEMA_VERSION = 1
+PICTURES = "pictures"  # the folder of a study's pictures, beside its tables
+SEAL = "sha256"  # in the file alone: of the canonical JSON of everything else in it
 T = TypeVar("T", bound="Settings")
 
 
@@ -129,7 +133,7 @@ class Row(Settings):
 
 
 class PlanFile(Settings):
-    """What the last ``run`` of a suite consisted of; the tables are derived from it."""
+    """What the last ``run`` of a suite or ``ablate`` of a study consisted of, for the tables."""
 
     schema_version: int = SCHEMA_VERSION
     suite: str
@@ -137,6 +141,17 @@ class PlanFile(Settings):
     command: str
     rows: tuple[Row, ...]
     tables: dict[str, Any]
+    study: StudyFacts | None = None  # of an ablation: which rows are compared, and as what
+
+    def part(self, table: str) -> PartFacts | None:
+        """The part of a study that a table shows; None where the plan is a suite's."""
+        parts = self.study.parts if self.study is not None else ()
+        return next((part for part in parts if part.name == table), None)
+
+    def crossing(self, table: str) -> PartFacts | None:
+        """The part of a study of which a table shows how two factors interact."""
+        parts = self.study.parts if self.study is not None else ()
+        return next((part for part in parts if table in part.interactions), None)
 
 
 class Store:
@@ -160,21 +175,25 @@ class Store:
         return self.run_folder(run) / "evaluations" / f"{evaluation}.{ending}"
 
     def manifest(self, run: str) -> Manifest | None:
-        """The manifest of a run, or None. Raises StoreError if it is there but damaged."""
+        """The manifest of a run, or None. Raises StoreError if it is damaged or was edited."""
         return _read(self.run_folder(run) / "manifest.json", Manifest)
 
     def record(self, run: str, evaluation: str) -> Record | None:
-        """A record by its file name, or None. Raises StoreError if it is there but damaged."""
+        """A record by its file name, or None. Raises StoreError if it is damaged or was edited."""
         return _read(self.evaluation_file(run, evaluation), Record)
+
+    def unsealed_record(self, run: str, evaluation: str) -> Record | None:
+        """The same, but also what it says since it was edited: to tell what is wrong with it."""
+        return _read(self.evaluation_file(run, evaluation), Record, sealed=False)
 
     def plan(self, suite: str) -> PlanFile | None:
         return _read(self.table_folder(suite) / "plan.json", PlanFile)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        write_json(self.run_folder(manifest.run) / "manifest.json", manifest)
+        write_json(self.run_folder(manifest.run) / "manifest.json", manifest, sealed=True)
 
     def write_record(self, name: str, record: Record) -> None:
-        write_json(self.evaluation_file(record.run, name), record)
+        write_json(self.evaluation_file(record.run, name), record, sealed=True)
 
     def write_plan(self, plan: PlanFile) -> None:
         write_json(self.table_folder(plan.suite) / "plan.json", plan)
@@ -193,7 +212,7 @@ class Store:
             ) from error
 
 
-def _read(path: Path, cls: type[T]) -> T | None:
+def _read(path: Path, cls: type[T], *, sealed: bool = True) -> T | None:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -207,6 +226,12 @@ def _read(path: Path, cls: type[T]) -> T | None:
         raise StoreError(
             f"{path}: schema_version is {version!r}, this sslbench reads {SCHEMA_VERSION}. "
             "Remove the file to redo it, or read it with the version that wrote it"
+        )
+    seal = tree.pop(SEAL, None)  # older files have none
+    if sealed and seal is not None and seal != fingerprint(tree):
+        raise EditedError(
+            f"{path}: its digest does not fit what it says, so it was edited or damaged since it "
+            "was written. Remove it to redo it"
         )
     try:
         return build(cls, tree, str(path))
@@ -236,9 +261,12 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def write_json(path: Path, item: Settings) -> None:
+def write_json(path: Path, item: Settings, *, sealed: bool = False) -> None:
+    tree = item.model_dump(mode="json")
+    if sealed:
+        tree[SEAL] = fingerprint(tree)
     # Unsorted: a plan's columns stand in the suite's order.
-    text = json.dumps(item.model_dump(mode="json"), indent=1, allow_nan=False)
+    text = json.dumps(tree, indent=1, allow_nan=False)
     write_atomic(path, lambda temporary: _write_text(temporary, text + "\n"))
 
 

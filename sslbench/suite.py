@@ -26,9 +26,12 @@ class TableConfig(Settings):
     """One table: which descriptive columns, and which scores."""
 
     describe: tuple[str, ...] = ()  # keys of a method's card
-    columns: dict[str, str]  # title -> KEY.METRIC, KEY.METRIC - KEY.METRIC, or pretrain.seconds
+    # Title -> KEY.METRIC, KEY.METRIC - KEY.METRIC, pretrain.seconds or PLUGIN/DATASET.METRIC.
+    columns: dict[str, str]
     reported: bool = False  # a line per method with what its paper says
     mixed: bool = False  # numbers not measured alike may share a column, each marked
+    group: str = ""  # a key of a method's card: rows of one value stand together, under its name
+    against: str = ""  # the label of a row: every other says by how much it differs from it
     caption: str = ""
 
 

@@ -24,6 +24,9 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
     ):
         (store.run_folder("moco-x") / name).write_bytes(b"large")
     (store.table_folder("s") / "main.md").write_text("a table")
+    page = tmp_path / "local" / "reports" / "s" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("a page")
     (tmp_path / "public" / "s").mkdir(parents=True)
     (tmp_path / "public" / "s" / "old.md").write_text("an older table")
     publish("s", tmp_path / "local", tmp_path / "public")
@@ -34,6 +37,7 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
         "s/records/moco-x/manifest.json",
         "s/records/moco-x/knn-d-1.json",
         "s/records/moco-x/knn-d-1.spread.parquet",
+        "s/report.html",
     }
     publish("s", tmp_path / "local", tmp_path / "public", name="s-moco")
     assert (tmp_path / "public" / "s-moco" / "main.md").read_text() == "a table"

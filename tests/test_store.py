@@ -1,11 +1,12 @@
 """Records survive a killed process and a full disk, and damage is said."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
-from sslbench.errors import StoreError
+from sslbench.errors import EditedError, StoreError
 from sslbench.store import Manifest, Record, Store, write_atomic
 
 
@@ -22,6 +23,31 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert store.record("moco-x-s0-0", "knn-d-1") == record
     assert store.record("moco-x-s0-0", "other") is None
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_was_edited_since_it_was_written_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = Record(run="r", evaluation="knn", dataset="d", identity="1", status="done")
+    store.write_record("knn-d-1", record)
+    path = store.evaluation_file("r", "knn-d-1")
+    path.write_text(path.read_text().replace('"seconds": 0.0', '"seconds": 9.0'))
+
+    with pytest.raises(EditedError, match="its digest does not fit what it says"):
+        store.record("r", "knn-d-1")
+    edited = store.unsealed_record("r", "knn-d-1")
+    assert edited is not None
+    assert edited.seconds == 9.0
+
+
+def test_what_was_written_before_there_were_seals_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest(manifest())
+    path = store.run_folder("moco-x-s0-0") / "manifest.json"
+    tree = json.loads(path.read_text())
+    del tree["sha256"]
+    path.write_text(json.dumps(tree))
+
+    assert store.manifest("moco-x-s0-0") == manifest()
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The command line: one file per command, arguments in, exit code out.
 
-Nothing here or in ``list`` and ``table`` imports torch, so help answers at once; the commands that
-compute import what they need when they are called.
+Nothing here or in ``list``, ``table`` and ``report`` imports torch, so help answers at once; the
+commands that compute import what they need when they are called.
 """
 
 import os
@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from sslbench import __version__, allocator
+from sslbench.cli.ablate import ablate
 from sslbench.cli.check import check
 from sslbench.cli.evaluate import evaluate
 from sslbench.cli.features import features
 from sslbench.cli.listing import list_
+from sslbench.cli.report import report
 from sslbench.cli.run import run
 from sslbench.cli.show import show
 from sslbench.cli.speed import speed
@@ -35,10 +37,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run)
+app.command("ablate")(ablate)
 app.command("evaluate")(evaluate)
 app.command("list")(list_)
 app.command("show")(show)
 app.command("table")(table)
+app.command("report")(report)
 app.command("check")(check)
 app.command("features")(features)
 app.command("speed")(speed)

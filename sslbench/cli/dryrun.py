@@ -41,10 +41,7 @@ def print_plan(
         table.add_column(column)
     for planned in plan:
         data = planned.data
-        cells = [
-            "skipped" if key in planned.skipped else _state(runner, Stage(planned, key))
-            for key in keys
-        ]
+        cells = [_evaluation(runner, planned, key) for key in keys]
         table.add_row(
             planned.label,
             str(planned.config.seed),
@@ -74,6 +71,13 @@ def print_plan(
             settings = ", ".join(f"{k} = {v}" for k, v in flatten(wanted.settings).items())
             console.print(f"    {settings}", highlight=False, markup=False)
     print_data(console, plan, data_root)
+
+
+def _evaluation(runner: Runner, planned: Planned, key: str) -> str:
+    """Empty where a study wants it of other rows only."""
+    if key in planned.evaluations:
+        return _state(runner, Stage(planned, key))
+    return "skipped" if key in planned.skipped else ""
 
 
 def _state(runner: Runner, stage: Stage) -> str:

@@ -18,18 +18,20 @@ def list_(
     methods: Annotated[bool, typer.Option("--methods", help="Only methods.")] = False,
     evaluations: Annotated[bool, typer.Option("--evaluations", help="Only evaluations.")] = False,
     suites: Annotated[bool, typer.Option("--suites", help="Only suites.")] = False,
+    studies: Annotated[bool, typer.Option("--studies", help="Only studies.")] = False,
     data: Annotated[bool, typer.Option("--data", help="Only data sets.")] = False,
     recipes: Annotated[bool, typer.Option("--recipes", help="Only recipes.")] = False,
 ) -> None:
-    """List methods with their variants, evaluations, suites, data sets and recipes."""
+    """List methods with their variants, evaluations, suites, studies, data sets and recipes."""
     from rich.console import Console
 
     console = Console()
-    everything = not (methods or evaluations or suites or data or recipes)
+    everything = not (methods or evaluations or suites or studies or data or recipes)
     for wanted, show in (
         (methods, _methods),
         (evaluations, _evaluations),
         (suites, _suites),
+        (studies, _studies),
         (data, _data),
         (recipes, _recipes),
     ):
@@ -148,6 +150,14 @@ def _suites(console: "Console") -> None:
         suite = load_suite(name)
         rows.append([name, suite.title, ", ".join(suite.evaluations)])
     _table(console, "Suites (--suite)", ("suite", "", "evaluations"), rows)
+
+
+def _studies(console: "Console") -> None:
+    from sslbench.study import load_study, study_names
+
+    studies = [load_study(name) for name in study_names()]
+    rows = [[study.name, study.title, ", ".join(study.parts), study.suite] for study in studies]
+    _table(console, "Studies (sslbench ablate)", ("study", "", "parts", "suite"), rows)
 
 
 def _data(console: "Console") -> None:

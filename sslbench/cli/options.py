@@ -1,7 +1,8 @@
 """Options that several commands share, and what they mean."""
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,21 @@ WorkersOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps ...")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the plan and what data is missing; run nothing."),
+]
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failed stage.")
+]
+
+TrackerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tracker",
+        help="tensorboard: event files of what is trained, in events/ of each run's folder.",
+    ),
+]
 
 
 def data_root(given: Path | None) -> Path | None:
@@ -76,6 +92,14 @@ def worker_count(given: int | None, say: Callable[[str], None]) -> int:
         "other's time and memory; results are the same"
     )
     return cores
+
+
+def command_line(
+    words: Sequence[str], options: Sequence[tuple[str, str | None]], *, data: bool
+) -> str:
+    """What anyone would type to make the same table: no folder of this machine."""
+    given = [word for name, value in options if value is not None for word in (name, value)]
+    return shlex.join(["sslbench", *words, *given]) + (" --data DIR" if data else "")
 
 
 def split_list(text: str) -> list[str]:

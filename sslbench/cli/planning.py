@@ -33,15 +33,21 @@ def planned(
     if not selectors:
         raise ConfigError("--methods names no method. See: sslbench list")
 
-    def count(spec: DatasetSpec) -> int:
-        return len(open_dataset(spec, data_root).images("train"))
-
-    environs = Environs(bf16=has_bf16(device), count=count)
+    environs = environs_of(data_root, device)
     chosen = parse_seeds(seeds) if seeds is not None else list(loaded.seeds)
     changed, of_runs = apply_changes(loaded, assignments(changes))
     runs = plan(changed, selectors, chosen, of_runs, environs)
     slow_precision(runs, device)
     return changed, runs
+
+
+def environs_of(data_root: Path | None, device: torch.device) -> Environs:
+    """What a plan has to know of this machine and its data."""
+
+    def count(spec: DatasetSpec) -> int:
+        return len(open_dataset(spec, data_root).images("train"))
+
+    return Environs(bf16=has_bf16(device), count=count)
 
 
 def slow_precision(runs: Sequence[Planned], device: torch.device) -> str | None:

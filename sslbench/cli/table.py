@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def table(
-    suite: Annotated[str, typer.Argument(help="The suite.")] = DEFAULT_SUITE,
+    suite: Annotated[
+        str, typer.Argument(help="The suite; 'reported': tables of published numbers alone.")
+    ] = DEFAULT_SUITE,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Rebuild and print a suite's tables: Markdown, CSV, LaTeX and a chart."""
+    """Rebuild and print a suite's tables: Markdown, CSV, LaTeX, HTML and a chart."""
     from rich.console import Console
 
     from sslbench.store import Store
@@ -35,10 +37,18 @@ def reported_folder() -> Path | None:
 
 def show_tables(console: "Console", store: "Store", suite: str) -> None:
     """Writes all tables of a suite and prints them with their paths."""
+    from sslbench.report.quoted_tables import REPORTED, quoted_tables
     from sslbench.report.write import tables, write_tables
 
-    built = tables(store, suite, reported_folder())
+    folder = reported_folder()
+    built = quoted_tables(folder) if suite == REPORTED else tables(store, suite, folder)
     for table in built:
         console.print(table.to_rich())
     for path in write_tables(store, built):
         console.print(f"  {path}", style="dim", highlight=False, markup=False)
+    plan = None if suite == REPORTED else store.plan(suite)
+    if plan is not None and plan.study is not None:
+        from sslbench.report.ablations import write_ablation_pictures
+
+        for path in write_ablation_pictures(store, plan, built):
+            console.print(f"  {path}", style="dim", highlight=False, markup=False)

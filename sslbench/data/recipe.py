@@ -128,3 +128,12 @@ def recipe(name: str) -> Recipe:
         raise ConfigError(f"no recipe {name!r}. Known: {', '.join(sorted(recipes()))}")
     tree = {key: value for key, value in recipes()[name].items() if key != "about"}
     return build(Recipe, tree, f"recipe {name!r}")
+
+
+def layered(lower: Tree, upper: Tree) -> Tree:
+    """``merge`` of a run's settings, in which a recipe that has a name may be changed by key."""
+    trees = [tree.get("pretrain") for tree in (lower, upper)]
+    below, above = (tree.get("augment") if isinstance(tree, dict) else None for tree in trees)
+    if isinstance(below, str) and isinstance(above, dict) and "recipe" not in above:
+        lower = merge(lower, {"pretrain": {"augment": {"recipe": below}}})
+    return merge(lower, upper)

@@ -127,7 +127,7 @@ def bounds(seeds: Mapping[int, float], spreads: Mapping[int, Spread]) -> Bounds:
 
 def _without_number(entries: Sequence[Entry]) -> Draft:
     statuses = {entry["status"] for entry in entries}
-    order: tuple[Status, ...] = ("failed", "skipped")
+    order: tuple[Status, ...] = ("failed", "excluded", "skipped")
     status: Status = next((s for s in order if s in statuses), "missing")
     text = NO_NUMBER if status == "missing" else status
     told = [entry for entry in entries if entry["status"] == status and entry["reason"]]
@@ -144,7 +144,7 @@ def _fate(entry: Entry) -> str:
 
 
 def with_difference(draft: Draft, first: Draft, column: Column) -> Draft:
-    """The same cell with its difference from the first row's, over the seeds that both have."""
+    """The same cell with its difference from another row's, over the seeds that both have."""
     common = sorted(draft.cell.seeds.keys() & first.cell.seeds.keys())
     if not common:
         return draft

@@ -18,6 +18,9 @@ MINUS = " - "
 def build_column(title: str, key: str, table: str, entries: Entries) -> Column:
     """``knn.top1``, ``pretrain.seconds``, or ``a.top1 - b.top1`` of two evaluations of one run.
 
+    ``svm/voc2007.map``, PLUGIN/DATASET.METRIC, is of whichever evaluation measures that; while the
+    suite has none its cells are empty, and what is published can stand beside them.
+
     Raises ConfigError for an evaluation, a metric or a cost that there is none of.
     """
     first, minus, second = key.partition(MINUS)
@@ -40,6 +43,11 @@ def _single(title: str, key: str, table: str, entries: Entries) -> Column:
     if not dot or not metric:
         raise ConfigError(f"{where}: expected EVALUATION.METRIC, such as knn.top1")
     evaluations = list(dict.fromkeys(found for _, found in entries))
+    if "/" in evaluation:
+        there = [e for some in entries.values() for e in some if measures(e) == evaluation]
+        if not there:
+            return Column(title, evaluation, metric, "%")
+        evaluation = there[0]["evaluation"]
     if evaluation not in evaluations:
         raise ConfigError(f"{where}: no evaluation {_hint(evaluation, evaluations)}")
     if evaluation == PRETRAIN:
@@ -56,6 +64,16 @@ def _single(title: str, key: str, table: str, entries: Entries) -> Column:
             unit, higher = entry["unit"], entry["higher_is_better"]
             return Column(title, evaluation, metric, unit, higher, peeks=peeks)
     return Column(title, evaluation, metric)  # nothing measured yet
+
+
+def measures(entry: Mapping[str, Any]) -> str:
+    """What a line of the frame is of: PLUGIN/DATASET."""
+    return f"{entry['plugin']}/{entry['dataset']}"
+
+
+def is_unmeasured(column: Column) -> bool:
+    """Whether no evaluation of the suite is of a column."""
+    return "/" in column.evaluation
 
 
 def is_of(entry: Mapping[str, Any], column: Column) -> bool:

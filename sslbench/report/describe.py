@@ -19,20 +19,22 @@ def described(
     rows: Mapping[str, Sequence[Row]],
     keys: Sequence[str],
     health: Mapping[str, Sequence[str]],
+    titled: bool = False,
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Headings, and the words of each label, for keys of the card, factors, seeds and health.
 
     ``rows`` are a plan's rows by label, one per seed; ``health`` are the verdicts of their runs.
-    An ablation says what its first row is made of, and of each other row what differs.
+    An ablation says what its first row is made of, and of each other row what differs, unless the
+    rows' titles do (``titled``).
     """
-    if shares_method(rows):  # what the card says is the same in every row, or nearly
+    if titled or shares_method(rows):  # what the card says is the same in every row, or nearly
         keys = []
     headings = [key.replace("_", " ").capitalize() for key in keys]
     words = {
         label: [word(some[0].card.get(key), label in BASELINES) for key in keys]
         for label, some in rows.items()
     }
-    for key, heading in factors(rows).items():
+    for key, heading in ({} if titled else factors(rows)).items():
         headings.append(heading)
         values = {label: flatten(some[0].params).get(key) for label, some in rows.items()}
         first = next(label for label in rows if label not in BASELINES)
@@ -46,11 +48,11 @@ def described(
     if any(health.values()):
         headings.append("Health")
         for label, verdicts in health.items():
-            words[label].append(_tallied(verdicts))
+            words[label].append(tallied(verdicts))
     return headings, words
 
 
-def _tallied(verdicts: Sequence[str]) -> str:
+def tallied(verdicts: Sequence[str]) -> str:
     """``healthy``, or ``2 healthy, 1 cluster collapse``."""
     counts = Counter(verdicts)
     if len(counts) < 2:

@@ -15,6 +15,7 @@ from sslbench.report.plots import BLUE, GREY, INK, save, short
 
 ROW = 0.22  # inches for a method's name
 BAR = 0.12  # inches between two bars
+MOST_TICKS = 20  # of the line of ranks: the numbers of more would run into one another
 
 
 def draw_ranking(ranking: Ranking, png: Path, svg: Path) -> None:
@@ -62,7 +63,8 @@ def diagram(ranking: Ranking) -> Figure:
 
 def _ruler(axes: Axes, ranking: Ranking, worst: int) -> None:
     axes.plot([1, worst], [0, 0], color=INK, linewidth=1)
-    for tick in range(1, worst + 1):
+    every = math.ceil(worst / MOST_TICKS)
+    for tick in range(1, worst + 1, every):
         axes.plot([tick, tick], [0, 0.06], color=INK, linewidth=1)
         axes.annotate(f"{tick}", (tick, 0.08), ha="center", va="bottom")
     said = f"mean rank over {len(ranking.datasets)} data sets (1 is best); bars: not told apart"

@@ -13,7 +13,8 @@ from sslbench.config import canonical
 from sslbench.run import WEIGHTS
 from sslbench.store import Environment, Failure, Manifest, PlanFile, Record, Row, Store
 
-Status = Literal["done", "failed", "skipped", "missing"]
+# excluded: there is a record, which is damaged or was edited (sslbench.report.sound)
+Status = Literal["done", "failed", "excluded", "skipped", "missing"]
 
 PRETRAIN = "pretrain"  # the evaluation's name under which a run's cost stands
 COST_UNITS = {  # unit and whether more is better
@@ -50,6 +51,7 @@ COLUMNS = {
     "health": "str",  # the run's verdict; on its lines of "pretrain"
     "encoder": "str",  # of the run, as are its epochs
     "epochs": "int64",
+    "training": "str",  # canonical JSON of what publications, too, say of encoder and pre-training
     "commit": "str",
     "machine": "str",
 }
@@ -73,6 +75,7 @@ _EMPTY: dict[str, Any] = {
     "health": "",
     "encoder": "",
     "epochs": -1,
+    "training": "",
     "commit": "",
     "machine": "",
 }
@@ -94,6 +97,7 @@ def _run(store: Store, row: Row) -> Iterator[dict[str, Any]]:
         config = manifest.config
         run["encoder"] = str(config.get("encoder", {}).get("name", ""))
         run["epochs"] = int(config.get("pretrain", {}).get("epochs", -1))
+        run["training"] = canonical(_training(config))
     for line in _cost(manifest):
         yield {**run, "evaluation": PRETRAIN, **line}
     for key, name in row.evaluations.items():
@@ -106,6 +110,21 @@ def _run(store: Store, row: Row) -> Iterator[dict[str, Any]]:
     run["plugin"] = run["dataset"] = run["record"] = ""
     for key, reason in row.skipped.items():
         yield {**run, "evaluation": key, "status": "skipped", "reason": reason}
+
+
+def _training(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a run's configuration what a published number can be compared by; few bytes a line."""
+    encoder, pretrain = config.get("encoder", {}), config.get("pretrain")
+    found = {"encoder": _part(encoder, "name", "options", "stem", "input")}
+    if pretrain is not None:
+        found["pretrain"] = _part(pretrain, "epochs", "batch_size", "image_size")
+        found["pretrain"]["dataset"] = _part(pretrain.get("dataset", {}), "name", "subset")
+        found["pretrain"]["views"] = [_part(view, "size") for view in pretrain.get("views", [])]
+    return found
+
+
+def _part(tree: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: tree[key] for key in keys if key in tree}
 
 
 def _cost(manifest: Manifest | None) -> Iterator[dict[str, Any]]:

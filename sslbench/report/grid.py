@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Difference:
-    """From the first row: the mean over common seeds, with its interval where there are several."""
+    """From a chosen row: the mean over common seeds, with its interval where there are several."""
 
     value: float
     low: float | None = None
@@ -62,6 +62,7 @@ class Cell:
     tied: bool = False  # not told apart from the best, or the best that others are not told from
     marks: tuple[int, ...] = ()  # footnotes
     source: str = ""  # of a quoted number
+    verdict: str = ""  # measured beside published; on the cells of both lines
     fingerprints: tuple[str, ...] = ()
 
 
@@ -99,6 +100,7 @@ class Line:
     cells: tuple[Cell, ...]
     marks: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
+    group: str = ""  # the lines of one group stand together, under its name
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,13 @@ class Provenance:
     planned: int
     commits: tuple[str, ...]
     machines: tuple[str, ...]
+    quoted: int = 0  # numbers of a table that holds no other
 
     @property
     def sentence(self) -> str:
+        if self.quoted:
+            told = f"{self.quoted} numbers out of publications, none measured here"
+            return f"{told}. Command: {self.command}"
         known = f"{self.runs}" if self.runs == self.planned else f"{self.runs} of {self.planned}"
         parts = [f"From the records of {known} run{'' if self.planned == 1 else 's'}"]
         if self.commits:
@@ -138,6 +144,7 @@ class Table:
     ranking: Ranking | None
     remarks: tuple[str, ...]  # how to read the numbers
     provenance: Provenance
+    matrix: bool = False  # lines and columns are levels of two factors, all cells one score
 
     @property
     def full_title(self) -> str:
@@ -145,12 +152,19 @@ class Table:
 
     @property
     def all_headings(self) -> list[str]:
-        return ["Method", *self.headings, *(column.heading for column in self.columns)]
+        first = "" if self.matrix else "Method"
+        return [first, *self.headings, *(column.heading for column in self.columns)]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether any number was measured; if so, those out of publications are set apart."""
+        return any(line.kind != "reported" for line in self.lines)
 
     @property
     def blocks(self) -> list[list[Line]]:
-        """The lines between two rules: the baselines stand apart."""
-        return [list(block) for _, block in groupby(self.lines, lambda li: _BLOCKS[li.kind])]
+        """The lines between two rules: the baselines stand apart, and so does each group."""
+        grouped = groupby(self.lines, lambda line: (_BLOCKS[line.kind], line.group))
+        return [list(block) for _, block in grouped]
 
     # The notations are imported where they are used: each needs this file.
 
@@ -164,6 +178,12 @@ class Table:
         from sslbench.report.notations import latex
 
         return latex(self)
+
+    def to_html(self) -> str:
+        """A page of its own, with the least of styles and no script."""
+        from sslbench.report.html_table import document
+
+        return document(self)
 
     def to_csv(self) -> str:
         """A line per row and column, values in full, no comments."""

@@ -57,10 +57,11 @@ class Notation:
             text += " " + self.escape(rest)
         return text
 
-    def line(self, line: Line) -> list[str]:
+    def line(self, line: Line, apart: bool = True) -> list[str]:
+        """The texts of a row; ``apart`` sets published numbers in italics."""
         texts = [self.escape(line.title), *map(self.escape, line.described)]
         texts += [self.cell(cell) for cell in line.cells]
-        if line.kind == "reported":
+        if line.kind == "reported" and apart:
             texts = [self.italic.format(text) if text else "" for text in texts]
         marks = [line.marks, *[()] * len(line.described), *(cell.marks for cell in line.cells)]
         return [self.marked(text, mark) for text, mark in zip(texts, marks, strict=True)]
@@ -97,9 +98,12 @@ def markdown(table: Table) -> str:
     headings = [escape_markdown(heading) for heading in table.all_headings]
     rows = [headings]
     for number, block in enumerate(table.blocks):
-        if number:
+        group = block[0].group
+        if group:
+            rows.append([f"*{escape_markdown(group)}*", *[""] * (len(headings) - 1)])
+        elif number:
             rows.append([""] * len(headings))  # the rule that this notation lacks
-        rows += [MARKDOWN.line(line) for line in block]
+        rows += [MARKDOWN.line(line, table.is_measured) for line in block]
     words = 1 + len(table.headings)
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(headings))]
 
@@ -139,7 +143,12 @@ def latex(table: Table) -> str:
     ]
     for block in table.blocks:
         parts.append(r"\midrule")
-        parts += [_protected(" & ".join(LATEX.line(line))) + r" \\" for line in block]
+        if block[0].group:
+            width = len(table.all_headings)
+            group = escape_latex(block[0].group)
+            parts.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{group}}}}} \\")
+        texts = [LATEX.line(line, table.is_measured) for line in block]
+        parts += [_protected(" & ".join(text)) + r" \\" for text in texts]
     parts += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip"]
     parts.append(r"\begin{minipage}{\linewidth}\footnotesize\raggedright")
     for number, note in enumerate(table.footnotes, start=1):
@@ -181,6 +190,7 @@ def _values(
         "kind": line.kind,
         "label": line.label,
         "title": line.title,
+        "group": line.group,
         **{f"described: {heading}": value for heading, value in words},
         "column": column.title,
         "evaluation": column.evaluation,
@@ -204,5 +214,6 @@ def _values(
         "difference_low": change and change.low,
         "difference_high": change and change.high,
         "source": cell.source,
+        "verdict": cell.verdict,
         "notes": " | ".join(table.footnotes[mark - 1] for mark in marks),
     }

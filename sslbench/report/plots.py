@@ -4,7 +4,7 @@ Colours of Okabe and Ito (2008), which colour-blind readers and grey printers ke
 has its own shape. Text is at least 8 points at the size in which the figure is made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +68,8 @@ def _figure(table: Table) -> Figure:
     FigureCanvasAgg(figure)
     panels = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
     for panel, number in zip(panels, shown, strict=False):
-        _panel(panel, table.columns[number], [line.cells[number] for line in methods])
+        cells = [line.cells[number] for line in methods]
+        draw_column(panel, table.columns[number], dict(enumerate(cells)))
         _references(panel, number, table.lines)
         _published(panel, number, methods, table.lines)
     for panel in panels[len(shown) :]:
@@ -98,7 +99,8 @@ def _panel_height(rows: int) -> float:
     return 0.75 + INCHES_PER_ROW * max(2, rows)
 
 
-def _panel(axes: Axes, column: Column, cells: Sequence[Cell]) -> None:
+def draw_column(axes: Axes, column: Column, cells: Mapping[int, Cell]) -> None:
+    """The cells of a column as dots with intervals, each at its height, and their text beside."""
     axes.set_title(short(column.title, 30))
     unit = column.unit or "value"
     axes.set_xlabel(unit if column.higher_is_better else f"{unit}, less is better")
@@ -108,7 +110,7 @@ def _panel(axes: Axes, column: Column, cells: Sequence[Cell]) -> None:
     axes.xaxis.set_major_formatter("{x:,.10g}")
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
-    for y, cell in enumerate(cells):
+    for y, cell in cells.items():
         axes.axhline(y, color="#F0F0F0", linewidth=0.6, zorder=0)
         if cell.value is not None:
             if cell.low is not None and cell.high is not None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from sslbench.report.comparable import TOLERANCE
 from sslbench.report.frame import PRETRAIN
 from sslbench.report.grid import TIE, Cell, Column, Leader, Line
 
@@ -14,8 +15,9 @@ def remarks(
     columns: Sequence[Column],
     leaders: Sequence[Leader | None],
     ablation: bool,
+    reference: str,
 ) -> tuple[str, ...]:
-    """Only what applies to these lines."""
+    """Only what applies to these lines; ``reference`` labels the row that others differ from."""
     own = [line for line in lines if line.kind != "reported"]
     cells = [cell for line in own for cell in line.cells]
     found: list[str] = []
@@ -40,12 +42,18 @@ def remarks(
         found.append(f"Differences within a run, test item by test item. {listed}.")
     if ablation:
         first = next(line for line in own if line.kind == "method")
-        found.append(
-            f"Settings: those of {first.title!r}, and what differs in the other rows. In "
-            "parentheses: the difference from it, seed by seed."
-        )
-    if any(line.kind == "reported" for line in lines):
+        found.append(f"Settings: those of {first.title!r}, and what differs in the other rows.")
+    if reference:
+        chosen = next(line for line in own if line.label == reference)
+        found.append(f"In parentheses: the difference from {chosen.title!r}, seed by seed.")
+    published = [cell for line in lines if line.kind == "reported" for cell in line.cells]
+    if published:
         found.append("In italics: numbers out of publications, not measured here.")
+    if any(cell.difference_text for cell in published):
+        found.append(
+            "Reproduced: the published number is inside the measured interval or within "
+            f"{TOLERANCE:g} points; else by how much the measured number is off."
+        )
     return tuple(found)
 
 

@@ -1,9 +1,8 @@
 """What papers say of their own methods: curated CSV files, each number with its source."""
 
 import csv
-import math
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from sslbench.config import Settings
 from sslbench.errors import StoreError
@@ -11,29 +10,41 @@ from sslbench.errors import StoreError
 FIELDS = (
     "method",
     "variant",
+    "title",
     "encoder",
+    "data",
     "epochs",
     "batch",
+    "crops",
     "evaluation",
+    "protocol",
     "metric",
     "value",
+    "origin",
     "source",
     "note",
 )
+NEEDED = ("method", "title", "evaluation", "metric", "origin", "source")
+ORIGINS = ("original", "official repository", "quoted", "reproduction")  # the best first
 
 
 class Quoted(Settings):
-    """One number out of a paper."""
+    """One number out of a publication; a text is empty and a number None where it is not stated."""
 
     method: str
     variant: str  # "" is the method's default here, else the variant's name or the paper's words
-    encoder: str  # by timm's name
-    epochs: int | None  # None where the source does not say
+    title: str
+    encoder: str  # by timm's name, else as printed
+    data: str  # that it was pre-trained on, by the catalogue's name where it has one
+    epochs: int | None
     batch: int | None
+    crops: str  # the views: 2x224, 2x224+6x96, single-crop, multi-crop
     evaluation: str  # PLUGIN/DATASET, such as linear_probe/imagenet
+    protocol: str  # the protocol here that it follows, such as knn@dino, or the paper's words
     metric: str
     value: float
     text: str  # the value as it was printed
+    origin: Literal["original", "official repository", "quoted", "reproduction"]
     source: str
     note: str
 
@@ -43,11 +54,17 @@ class Quoted(Settings):
 
     @property
     def footnote(self) -> str:
-        facts = [self.encoder]
+        facts = [self.encoder] if self.encoder else []
+        facts += [f"pre-trained on {self.data}"] if self.data not in ("", "imagenet") else []
         facts += [f"{self.epochs} epochs"] if self.epochs else []
         facts += [f"batch {self.batch}"] if self.batch else []
-        facts += [self.note] if self.note else []
-        return f"{self.source}: {', '.join(facts)}"
+        return f"{self.source}: {', '.join([*facts, *self.remarks])}".removesuffix(": ")
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else there is to say of the number: views, protocol, who took it down."""
+        first_hand = [self.origin] if self.origin == "official repository" else []
+        return [part for part in (self.crops, self.protocol, *first_hand, self.note) if part]
 
 
 def read_reported(folder: Path | None) -> list[Quoted]:
@@ -72,37 +89,20 @@ def _read(path: Path) -> list[Quoted]:
 def _quoted(row: dict[str, str], where: str) -> Quoted:
     if None in row or None in row.values():
         raise StoreError(f"{where}: expected {len(FIELDS)} fields")
-    empty = [f for f in ("method", "encoder", "evaluation", "metric", "source") if not row[f]]
+    empty = [field for field in NEEDED if not row[field]]
     if empty:
         raise StoreError(f"{where}: {', '.join(empty)} is empty; a quoted number needs a source")
+    if row["origin"] not in ORIGINS:
+        raise StoreError(f"{where}: origin is {row['origin']!r}, expected {', '.join(ORIGINS)}")
     try:
-        return Quoted(
-            **{f: row[f] for f in FIELDS if f not in ("epochs", "batch", "value")},
-            epochs=int(row["epochs"]) if row["epochs"] else None,
-            batch=int(row["batch"]) if row["batch"] else None,
-            value=float(row["value"]),
-            text=row["value"],
+        return Quoted.model_validate(
+            {
+                **row,
+                "epochs": int(row["epochs"]) if row["epochs"] else None,
+                "batch": int(row["batch"]) if row["batch"] else None,
+                "value": float(row["value"]),
+                "text": row["value"],
+            }
         )
     except ValueError as error:
         raise StoreError(f"{where}: {error}") from error
-
-
-def nearest_quoted(
-    quoted: Sequence[Quoted], label: str, evaluation: str, metric: str, encoder: str, epochs: int
-) -> Quoted | None:
-    """What is quoted of a row for one score, or None.
-
-    Of several numbers the one with the run's encoder, then with the nearest number of epochs, then
-    the first of its file.
-    """
-    fitting = [
-        q for q in quoted if (q.label, q.evaluation, q.metric) == (label, evaluation, metric)
-    ]
-
-    def distance(q: Quoted) -> tuple[bool, float]:
-        other_encoder = bool(encoder) and q.encoder != encoder
-        if not q.epochs or epochs <= 0:
-            return other_encoder, math.inf if epochs > 0 else 0.0
-        return other_encoder, abs(math.log(q.epochs / epochs))
-
-    return min(fitting, key=distance, default=None)

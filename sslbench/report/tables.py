@@ -1,7 +1,9 @@
 """The frame of a plan -> a table: a row per label over its seeds, a column per score.
 
 Rows never vanish. The untrained encoder stands above the methods and the supervised one below,
-each behind a rule; both are there to compare with and are never the best of a column.
+each behind a rule; both are there to compare with and are never the best of a column. A table's
+``against`` names the row from which every other says its difference; without it the rows of an
+ablation, which are of one method, say theirs from the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +13,31 @@ import pandas as pd
 
 from sslbench.errors import ConfigError
 from sslbench.report.cells import Draft, Entry, draft_cell, draft_difference, with_difference
-from sslbench.report.columns import Entries, build_column, is_of
+from sslbench.report.columns import Entries, build_column, is_of, is_unmeasured
 from sslbench.report.describe import described, shares_method
 from sslbench.report.fingerprints import differences, refuse_mixed
 from sslbench.report.frame import PRETRAIN
-from sslbench.report.grid import Cell, Column, Kind, Leader, Line, Provenance, Table
+from sslbench.report.grid import Cell, Column, Leader, Line, Provenance, Table
+from sslbench.report.interactions import interaction_table
+from sslbench.report.order import group_of, in_order, kind_of, reference_of
+from sslbench.report.places import groups, placed_rows, reading, with_intervals
+from sslbench.report.published import (
+    Beside,
+    compare,
+    incomparable,
+    published_line,
+    with_verdicts,
+)
 from sslbench.report.ranking import ranking
 from sslbench.report.remarks import has_scores, remarks
-from sslbench.report.reported import Quoted, nearest_quoted
+from sslbench.report.reported import Quoted
 from sslbench.run import BASELINES
 from sslbench.spreads import SpreadReader
 from sslbench.stats.standing import standing
 from sslbench.store import PlanFile, Row
 from sslbench.suite import TableConfig
 
+UNMEASURED = "No evaluation of this suite measures it."
 LEAST_SEEDS = 3  # of bold: with two, equal methods that vary much are told apart in 9 % of tables
 
 
@@ -44,18 +57,36 @@ def build_table(
     """
     if not config.columns:
         raise ConfigError(f"table {name!r} has no columns, such as 'kNN top-1: knn.top1'")
-    rows = _in_order(plan)
+    rows = in_order(plan, config.group)
+    part = plan.part(name)
+    if part is not None:
+        rows = placed_rows(rows, part)
+    factors = {} if part is None else groups(part)
+    reference = reference_of(rows, name, config.against)
     entries: Entries = {}
     for entry in frame.to_dict("records"):
         known = {str(key): value for key, value in entry.items()}
         entries.setdefault((known["label"], known["evaluation"]), []).append(known)
     columns = [build_column(title, key, name, entries) for title, key in config.columns.items()]
+    crossed = plan.crossing(name)
+    if crossed is not None:
+        provenance = _provenance(frame, plan, columns)
+        return interaction_table(
+            plan, crossed, name, config, columns[0], entries, reader, provenance
+        )
     drafted = [
-        _draft_column(name, column, rows, entries, reader, config.mixed) for column in columns
+        _draft_column(name, column, rows, entries, reader, config, reference) for column in columns
     ]
     drafts, leaders = [cells for cells, _ in drafted], tuple(leader for _, leader in drafted)
+    if part is not None:
+        drafts = with_intervals(drafts, columns)
     health = _health(rows, entries) if any(map(has_scores, columns)) else {}
-    headings, words = described(rows, config.describe, health)
+    headings, words = described(rows, config.describe, health, titled=part is not None)
+    beside = {
+        label: compare(label, columns, [column[n] for column in drafts], entries, quoted)
+        for n, label in enumerate(rows)
+    }
+    apart = incomparable(beside)
     footnotes: list[str] = []
     lines: list[Line] = []
     for number, (label, some) in enumerate(rows.items()):
@@ -64,11 +95,14 @@ def build_table(
         cells = [_numbered(column[number], footnotes) for column in drafts]
         runs = tuple(row.run for row in some)
         described_by = tuple(words[label])
-        kind = _kind(label)
-        lines.append(Line(kind, label, some[0].title, described_by, tuple(cells), marks, runs))
+        kind = kind_of(label)
+        group = group_of(some[0], config.group) if config.group and kind == "method" else ""
+        group = factors.get(label, group)
+        line = Line(kind, label, some[0].title, described_by, tuple(cells), marks, runs, group)
+        lines.append(with_verdicts(line, beside[label]))
         if config.reported:
-            lines += _reported_line(lines[-1], columns, entries, quoted, footnotes)
-    said = remarks(lines, columns, leaders, bool(shares_method(rows)))
+            lines += _published(lines[-1], beside[label], apart, footnotes)
+    said = remarks(lines, columns, leaders, shares_method(rows), reference)
     ranks, why = ranking(lines, columns, _datasets(entries))
     return Table(
         suite=plan.suite,
@@ -81,7 +115,7 @@ def build_table(
         footnotes=tuple(footnotes),
         leaders=leaders,
         ranking=ranks,
-        remarks=(*said, *why),
+        remarks=(*said, *why, *(reading(lines) if part is not None else ())),
         provenance=_provenance(frame, plan, columns),
     )
 
@@ -102,21 +136,6 @@ def _health(rows: Mapping[str, list[Row]], entries: Entries) -> dict[str, list[s
     return found
 
 
-def _kind(label: str) -> Kind:
-    if label == "random":
-        return "random"
-    return "supervised" if label == "supervised" else "method"
-
-
-def _in_order(plan: PlanFile) -> dict[str, list[Row]]:
-    """The plan's rows by label, a row per seed: random, the methods as planned, supervised."""
-    rows: dict[str, list[Row]] = {}
-    for row in plan.rows:
-        rows.setdefault(row.label, []).append(row)
-    order = sorted(rows, key=lambda label: ("random", "method", "supervised").index(_kind(label)))
-    return {label: rows[label] for label in order}
-
-
 # ---- columns ----------------------------------------------------------------------------------
 
 
@@ -126,7 +145,8 @@ def _draft_column(
     rows: Mapping[str, list[Row]],
     entries: Entries,
     reader: SpreadReader,
-    mixed: bool,
+    config: TableConfig,
+    reference: str,
 ) -> tuple[list[Draft], Leader | None]:
     """The cells of a column in the order of the rows, the best marked, the differences taken."""
     chosen = {label: _entries(entries, label, column) for label in rows}
@@ -136,7 +156,7 @@ def _draft_column(
         for side in (chosen, less)
         for difference in differences(entry for some in side.values() for entry in some)
     ]
-    if not mixed:
+    if not config.mixed:
         refuse_mixed(table, column.title, unlike)
     drafts = [
         draft_difference(column, some, less[label], reader)
@@ -144,6 +164,9 @@ def _draft_column(
         else draft_cell(column, some, reader)
         for label, some in chosen.items()
     ]
+    if is_unmeasured(column):
+        for draft in drafts:
+            draft.notes.append(UNMEASURED)
     for number, label in enumerate(rows):
         for difference in unlike:
             if difference.label == label:
@@ -155,10 +178,12 @@ def _draft_column(
     # those that peeked, and a difference of two scores is neither good nor bad.
     if has_scores(column) and not unlike and not column.peeks:
         leader = _compare(column, drafts, [n for n in methods if drafts[n].spreads], rows)
-    if shares_method(rows) and column.less is None:
-        first = drafts[methods[0]]
-        for number in methods[1:]:
-            drafts[number] = with_difference(drafts[number], first, column)
+    if reference and column.less is None:
+        first = list(rows).index(reference)
+        # The baselines of an ablation are far away from all of its rows.
+        for number in range(len(drafts)) if config.against else methods:
+            if number != first:
+                drafts[number] = with_difference(drafts[number], drafts[first], column)
     return drafts, leader
 
 
@@ -207,34 +232,19 @@ def _numbered(draft: Draft, footnotes: list[str]) -> Cell:
     return replace(draft.cell, marks=_marks(draft.notes, footnotes))
 
 
-def _reported_line(
-    line: Line,
-    columns: Sequence[Column],
-    entries: Entries,
-    quoted: Sequence[Quoted],
-    footnotes: list[str],
+def _published(
+    line: Line, found: Sequence[Beside | None], apart: str, footnotes: list[str]
 ) -> list[Line]:
-    """What the method's paper says, below the row; no line where nothing is quoted."""
-    cells = []
-    for column in columns:
-        first = next(iter(entries.get((line.label, column.evaluation), [])), None)
-        found = first and nearest_quoted(
-            quoted,
-            line.label,
-            f"{first['plugin']}/{first['dataset']}",
-            column.metric,
-            first["encoder"],
-            int(first["epochs"]),
-        )
-        if not found:
-            cells.append(Cell(status="missing", text=""))
-            continue
-        marks = _marks([found.footnote], footnotes)
-        cells.append(Cell("done", found.text, value=found.value, marks=marks, source=found.source))
-    if all(cell.value is None for cell in cells):
+    """What is published of the row, to stand below it; no line where nothing is quoted."""
+    below, notes = published_line(line, found)
+    if all(cell.value is None for cell in below.cells):
         return []
-    blank = ("",) * len(line.described)
-    return [Line("reported", line.label, f"{line.title}, published", blank, tuple(cells))]
+    cells = []
+    for cell, own, beside in zip(below.cells, notes, found, strict=True):
+        unlike = beside is not None and beside.verdict is not None and beside.verdict.reasons
+        marked = [*own, apart] if own and unlike else own
+        cells.append(replace(cell, marks=_marks(marked, footnotes)))
+    return [replace(below, cells=tuple(cells))]
 
 
 def _provenance(frame: pd.DataFrame, plan: PlanFile, columns: Sequence[Column]) -> Provenance:

@@ -40,14 +40,17 @@ def _shown(table: Table, described: bool) -> RichTable:
             justify: JustifyMethod = "left" if number < words else "right"
             shown.add_column(Text(heading), justify=justify, no_wrap=number == 0)
     for block in table.blocks:
+        if block[0].group:
+            shown.add_row(Text(block[0].group, style="italic"))
         for line in block:
-            cells = [text for number, text in enumerate(_texts(line)) if number not in dropped]
+            texts = enumerate(_texts(line, table.is_measured))
+            cells = [text for number, text in texts if number not in dropped]
             shown.add_row(*cells, end_section=line is block[-1])
     return shown
 
 
-def _texts(line: Line) -> list[Text]:
-    style = "italic dim" if line.kind == "reported" else ""
+def _texts(line: Line, apart: bool) -> list[Text]:
+    style = "italic dim" if line.kind == "reported" and apart else ""
     title = Text(line.title, style=style)
     title.append(superscript(",".join(map(str, line.marks))))
     return [title, *(Text(word, style=style) for word in line.described)] + [

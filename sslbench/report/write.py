@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sslbench.config import build
 from sslbench.errors import StoreError
@@ -13,6 +12,7 @@ from sslbench.report.reported import read_reported
 from sslbench.report.tables import build_table
 from sslbench.spreads import SpreadReader
 from sslbench.store import PlanFile, Store, write_atomic
+from sslbench.study import command_of
 from sslbench.suite import TableConfig
 
 FIGURE_VERSION = 2  # bumped by hand when figures change, so that older ones are drawn again
@@ -24,13 +24,13 @@ def tables(store: Store, suite: str, reported: Path | None = None) -> list[Table
     Raises StoreError if the suite has not been run into this results folder, or as ``frame`` and
     ``build_table`` do.
     """
-    plan = _plan(store, suite)
+    plan = planned_suite(store, suite)
     numbers = frame(store, plan)
     quoted = read_reported(reported)
     reader = SpreadReader(store)
     return [
-        build_table(numbers, plan, name, _config(plan, name, tree), reader, quoted)
-        for name, tree in plan.tables.items()
+        build_table(numbers, plan, name, table_config(plan, name), reader, quoted)
+        for name in plan.tables
     ]
 
 
@@ -43,33 +43,42 @@ def write_tables(store: Store, tables: Sequence[Table]) -> list[Path]:
     return [path for table in tables for path in _write(table, store.table_folder(table.suite))]
 
 
-def _plan(store: Store, suite: str) -> PlanFile:
+def planned_suite(store: Store, suite: str) -> PlanFile:
+    """What a suite's last run consisted of. Raises StoreError if there was none."""
     plan = store.plan(suite)
     if plan is None:
         raise StoreError(
             f"suite {suite!r} has not been run into {store.root}: there is no "
-            f"{store.table_folder(suite) / 'plan.json'}. `sslbench run --suite {suite}` makes it"
+            f"{store.table_folder(suite) / 'plan.json'}. `{command_of(suite)}` makes it"
         )
     if not plan.rows or not plan.tables:
         raise StoreError(f"the plan of suite {suite!r} in {store.root} has no rows or no tables")
     return plan
 
 
-def _config(plan: PlanFile, name: str, tree: Any) -> TableConfig:
-    return build(TableConfig, tree, f"table {name!r} of suite {plan.suite!r}")
+def table_config(plan: PlanFile, name: str) -> TableConfig:
+    """What a table of a plan shows. Raises ConfigError for a wrong key."""
+    return build(TableConfig, plan.tables[name], f"table {name!r} of suite {plan.suite!r}")
 
 
 def _write(table: Table, folder: Path) -> list[Path]:
-    paths = {ending: folder / f"{table.name}.{ending}" for ending in ("md", "csv", "tex", "json")}
-    figures = [folder / f"{table.name}.{ending}" for ending in ("png", "svg")]
+    paths = {
+        ending: folder / f"{table.name}.{ending}" for ending in ("md", "csv", "tex", "html", "json")
+    }
+    # Published numbers alone have neither intervals nor one protocol: there is nothing to draw.
+    endings = ("png", "svg") if table.is_measured else ()
+    figures = [folder / f"{table.name}.{ending}" for ending in endings]
     ranks = [folder / f"{table.name}-ranks.{ending}" for ending in ("png", "svg")]
     values = _json(table)
     # Before the JSON is written: it says what the figures were drawn from.
     drawn = figures + (ranks if table.ranking is not None else [])
-    if not (all(path.is_file() for path in drawn) and _holds(paths["json"], values)):
-        from sslbench.report.plots import draw  # half a second, and often not needed
+    if drawn and not (all(map(Path.is_file, drawn)) and _holds(paths["json"], values)):
+        # Half a second, and often not needed.
+        from sslbench.report.heat_map import draw_matrix
+        from sslbench.report.plots import draw
 
-        _draw(lambda png, svg: draw(table, png, svg), *figures)
+        drawer = draw_matrix if table.matrix else draw
+        _draw(lambda png, svg: drawer(table, png, svg), *figures)
         if table.ranking is not None:
             from sslbench.report.diagram import draw_ranking
 
@@ -82,6 +91,7 @@ def _write(table: Table, folder: Path) -> list[Path]:
         "md": table.to_markdown(),
         "csv": table.to_csv(),
         "tex": table.to_latex(),
+        "html": table.to_html(),
         "json": values,
     }
     for ending, text in texts.items():

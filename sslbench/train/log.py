@@ -4,21 +4,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sslbench.train.tracker import Events
+
 
 class TrainLog:
-    """A file of JSON lines, each with the step that it was written behind."""
+    """A file of JSON lines, each with the step that it was written behind, and a tracker's."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, events: Events | None = None) -> None:
+        self.path, self.events = path, events
 
     def cut(self, step: int) -> None:
         """Drop what an interrupted session wrote behind the ``step`` that training goes on from."""
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if self.events is not None:
+            self.events.begin(map(json.loads, kept))
 
     def write(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if self.events is not None:
+            self.events.write(line)
+
+    def close(self) -> None:
+        if self.events is not None:
+            self.events.close()
 
     def _lines(self) -> list[str]:
         if not self.path.exists():

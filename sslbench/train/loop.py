@@ -33,6 +33,7 @@ from sslbench.train.context import TrainingContext
 from sslbench.train.log import TrainLog
 from sslbench.train.readings import Readings
 from sslbench.train.step import Step
+from sslbench.train.tracker import FOLDER, Events
 
 CHECKPOINT_SECONDS = 300.0
 EMBED_BATCH = 512
@@ -83,17 +84,21 @@ def pretrain(
     *,
     device: torch.device,
     workers: int = 0,
+    tracker: str | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
     clock: Clock = Clock(),  # noqa: B008 (it holds nothing)
 ) -> Trained:
     """Trains ``method`` to its last epoch and exports encoder and artifacts into ``folder``.
 
-    Goes on from ``folder/checkpoint.pt`` if there is one. Raises Diverged, with its step, when a
-    loss, gradient, weight, feature or artifact is no longer finite, and Interrupted, after a
+    Goes on from ``folder/checkpoint.pt`` if there is one. With a ``tracker`` that ``check_tracker``
+    knows, what goes to the log goes to ``folder/events``, too. Raises Diverged, with its step, when
+    a loss, gradient, weight, feature or artifact is no longer finite, and Interrupted, after a
     checkpoint, when ``stopped`` says so.
     """
-    trainer = _Trainer(config, method, data, images, folder, device, workers, clock)
+    events = Events(folder / FOLDER) if tracker is not None else None
+    log = TrainLog(folder / "train.jsonl", events)
+    trainer = _Trainer(config, method, data, images, folder, device, workers, clock, log)
     try:
         with PeakMemory(device) as memory:
             trainer.resume()
@@ -102,6 +107,8 @@ def pretrain(
     except Diverged as error:
         error.step = error.step or trainer.step
         raise
+    finally:
+        log.close()
 
 
 class _Trainer:
@@ -115,10 +122,11 @@ class _Trainer:
         device: torch.device,
         workers: int,
         clock: Clock,
+        log: TrainLog,
     ) -> None:
         pretrain = config.pretrain
         self.config, self.data, self.folder, self.device = config, data, folder, device
-        self.method, self.clock = method, clock
+        self.method, self.clock, self.log = method, clock, log
         self.update = Step(method, pretrain, data, device)
         self.loader = ViewLoader(
             images,
@@ -153,7 +161,6 @@ class _Trainer:
         self.seconds = 0.0  # of earlier sessions
         self.epoch_started = -1
         self.readings = Readings(self.checkup)
-        self.log = TrainLog(folder / "train.jsonl")
 
     # ---- position -----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """A results folder filled with records that no one had to train for."""
 
+import csv
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from sslbench.config import build, fingerprint
 from sslbench.health.verdict import Health
 from sslbench.report.frame import frame
 from sslbench.report.grid import Cell, Line, Table
+from sslbench.report.reported import FIELDS
 from sslbench.report.tables import build_table
 from sslbench.spreads import ENDING, SpreadReader, write_spreads
 from sslbench.stats.spread import Spread
@@ -181,3 +184,33 @@ class Experiment:
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     return Experiment(Store(tmp_path / "results"))
+
+
+@pytest.fixture
+def quoted_row() -> Callable[..., Path]:
+    """Writes a folder of quoted numbers: one of MoCo, with some fields changed."""
+    known = {
+        "method": "moco",
+        "title": "MoCo v2",
+        "encoder": "resnet50",
+        "data": "imagenet",
+        "epochs": "200",
+        "batch": "256",
+        "evaluation": "knn/shapes",
+        "metric": "top1",
+        "value": "67.5",
+        "origin": "original",
+        "source": "arXiv:1 Table 2",
+    }
+
+    def write(folder: Path, *rows: dict[str, str]) -> Path:
+        texts = [{**dict.fromkeys(FIELDS, ""), **known, **row} for row in rows or ({},)]
+        path = folder / "reported"
+        path.mkdir(exist_ok=True)
+        with (path / "all.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(texts)
+        return path
+
+    return write

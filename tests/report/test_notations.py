@@ -171,7 +171,9 @@ def test_csv_has_full_precision_and_no_comments(experiment: Any) -> None:
     text = tables(experiment.store, "tiny")[0].to_csv()
 
     lines = list(csv.DictReader(io.StringIO(text)))
-    assert text.startswith("kind,label,title,column,evaluation,metric,less,unit,status,value,")
+    assert text.startswith(
+        "kind,label,title,group,column,evaluation,metric,less,unit,status,value,"
+    )
     assert [(line["label"], line["column"], line["status"]) for line in lines] == [
         ("moco", "kNN top-1", "done"),
         ("moco", "Linear top-1", "missing"),

@@ -1,5 +1,6 @@
 """Quoted numbers: each has a source, and none is taken for another row's."""
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,31 @@ from typing import Any
 import pytest
 
 from sslbench.errors import StoreError
-from sslbench.report.reported import FIELDS, nearest_quoted, read_reported
+from sslbench.report.reported import FIELDS, ORIGINS, read_reported
 from sslbench.report.write import tables
 
 CURATED = Path(__file__).parents[2] / "results" / "reported"
+COLLECTED = Path(__file__).parents[3] / "shared" / "published" / "published.csv"
 HEADER = ",".join(FIELDS) + "\n"
+THIRD_PARTY = ("secondary: OpenMixup", "secondary: XinyuSun", "secondary: SSL4VideoSurvey")
+
+
+def row(**changes: str) -> str:
+    """A row of a file: MoCo's default, with some fields changed."""
+    known = {
+        "method": "moco",
+        "title": "MoCo v2",
+        "encoder": "resnet50",
+        "data": "imagenet",
+        "epochs": "200",
+        "batch": "256",
+        "evaluation": "knn/shapes",
+        "metric": "top1",
+        "value": "67.5",
+        "origin": "original",
+        "source": "arXiv:1 Table 2",
+    }
+    return ",".join({**dict.fromkeys(FIELDS, ""), **known, **changes}.values())
 
 
 def folder(tmp_path: Path, *rows: str) -> Path:
@@ -27,18 +48,42 @@ def test_every_curated_number_has_a_source_and_a_home() -> None:
     assert {"hcsc", "pcl", "moco", "simclr"} <= {q.method for q in quoted}
     for q in quoted:
         assert q.source.startswith(("arXiv:", "https://")), q
-        assert re.fullmatch(r"[a-z_]+/[a-z0-9]+", q.evaluation), q
+        assert re.fullmatch(r"[a-z_]+/[a-z0-9-]+", q.evaluation), q
         assert 0 < q.value < 100
         assert (CURATED / f"{q.method}.csv").is_file()
+        assert q.origin in ORIGINS
 
 
-def test_no_curated_number_is_given_twice_for_one_source() -> None:
+def test_of_one_setting_one_number_is_curated() -> None:
     keys = [
-        (q.label, q.encoder, q.epochs, q.evaluation, q.metric, q.source)
+        (q.label, q.encoder, q.data, q.epochs, q.batch, q.crops, q.evaluation, q.protocol, q.metric)
         for q in read_reported(CURATED)
     ]
 
     assert len(set(keys)) == len(keys)
+
+
+def test_every_curated_number_was_collected_from_its_source() -> None:
+    if not COLLECTED.is_file():
+        pytest.skip(f"needs the collected numbers, {COLLECTED}")
+    with COLLECTED.open(encoding="utf-8", newline="") as file:
+        collected = {
+            (_source(found["source"]), found["value"], found["epochs"], found["batch"])
+            for found in csv.DictReader(file)
+            if not found["note"].startswith(tuple(f"[{name}" for name in THIRD_PARTY))
+        }
+
+    for q in read_reported(CURATED):
+        key = (q.source, q.text, f"{q.epochs or ''}", f"{q.batch or ''}")
+        assert key in collected, q
+
+
+def _source(printed: str) -> str:
+    """OWNER/REPOSITORY:PATH@COMMIT as an address; of a paper what stands before the bracket."""
+    found = re.fullmatch(r"([\w.-]+/[\w.-]+):(\S+)@(\w+)", printed)
+    if found:
+        return f"https://github.com/{found[1]} {found[2]} at {found[3]}"
+    return printed.partition(" (")[0].replace("Sec. 4.1 text and momentum table", "section 4.1")
 
 
 def test_there_may_be_no_folder() -> None:
@@ -47,18 +92,19 @@ def test_there_may_be_no_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("bad", "message"),
     [
-        ("moco,,resnet50,200,256,knn/shapes,top1,61.9,,", "moco.csv:2: source is empty"),
-        ("moco,,resnet50,many,256,knn/shapes,top1,61.9,a,", "moco.csv:2: .*many"),
-        ("moco,,resnet50,200,256,knn/shapes,top1,,a,", "moco.csv:2: .*float"),
-        ("moco,,resnet50,200,256,knn/shapes,top1,nan,a,", "moco.csv:2: "),
-        ("moco,,resnet50", "moco.csv:2: expected 10 fields"),
+        (row(source=""), "moco.csv:2: source is empty"),
+        (row(epochs="many"), "moco.csv:2: .*many"),
+        (row(value=""), "moco.csv:2: .*float"),
+        (row(value="nan"), "moco.csv:2: "),
+        (row(origin="hearsay"), "moco.csv:2: origin is 'hearsay'"),
+        ("moco,,resnet50", "moco.csv:2: expected 15 fields"),
     ],
 )
-def test_a_bad_row_is_an_error_with_its_line(tmp_path: Path, row: str, message: str) -> None:
+def test_a_bad_row_is_an_error_with_its_line(tmp_path: Path, bad: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
-        read_reported(folder(tmp_path, row))
+        read_reported(folder(tmp_path, bad))
 
 
 def test_other_columns_are_an_error(tmp_path: Path) -> None:
@@ -69,33 +115,8 @@ def test_other_columns_are_an_error(tmp_path: Path) -> None:
         read_reported(path)
 
 
-def test_the_nearest_setting_is_quoted(tmp_path: Path) -> None:
-    quoted = read_reported(
-        folder(
-            tmp_path,
-            "moco,,resnet50,800,256,knn/shapes,top1,71.1,a,",
-            "moco,,resnet50,200,256,knn/shapes,top1,67.5,a,",
-            "moco,,resnet18,1000,256,knn/shapes,top1,50.0,a,",
-            "moco,v1,resnet50,200,256,knn/shapes,top1,60.6,a,",
-        )
-    )
-
-    def value(label: str, encoder: str, epochs: int, dataset: str = "shapes") -> str | None:
-        found = nearest_quoted(quoted, label, f"knn/{dataset}", "top1", encoder, epochs)
-        return found and found.text
-
-    assert value("moco", "resnet50", 300) == "67.5"
-    assert value("moco", "resnet50", 500) == "71.1"
-    assert value("moco", "resnet18", 200) == "50.0"
-    assert value("moco", "", -1) == "71.1"  # nothing is known of the run: the first of the file
-    assert value("moco@v1", "resnet50", 800) == "60.6"
-    assert value("moco@other", "resnet50", 200) is None
-    assert value("moco", "resnet50", 200, "cifar10") is None
-
-
 def test_a_table_sets_quoted_numbers_apart(experiment: Any, tmp_path: Path) -> None:
-    source = "arXiv:1 Table 2"
-    path = folder(tmp_path, f"moco,,resnet50,200,256,knn/shapes,top1,67.50,{source},by others")
+    path = folder(tmp_path, row(value="67.50", note="by others"))
     for seed in range(3):
         experiment.row("moco", {"knn": 40.0}, title="MoCo", seed=seed)
         experiment.row("hcsc", {"knn": 30.0}, title="HCSC", seed=seed)
@@ -104,16 +125,16 @@ def test_a_table_sets_quoted_numbers_apart(experiment: Any, tmp_path: Path) -> N
     table = tables(experiment.store, "tiny", path)[0]
 
     assert [line.kind for line in table.lines] == ["method", "reported", "method"]
-    assert table.footnotes == (f"{source}: resnet50, 200 epochs, batch 256, by others",)
+    assert table.footnotes[0] == ("arXiv:1 Table 2: resnet50, 200 epochs, batch 256, by others")
     text = table.to_markdown()
     assert "| *MoCo, published* |" in text
-    assert "| *67.50*¹ |" in " ".join(text.split())
-    assert r"\textit{67.50}\textsuperscript{1}" in table.to_latex()
+    assert "| *67.50*¹,² |" in " ".join(text.split())
+    assert r"\textit{67.50}\textsuperscript{1,2}" in table.to_latex()
     assert table.lines[0].cells[0].bold  # what others published is no rival
 
 
 def test_a_table_that_does_not_ask_has_no_quoted_numbers(experiment: Any, tmp_path: Path) -> None:
-    path = folder(tmp_path, "moco,,resnet50,200,256,knn/shapes,top1,67.5,a,")
+    path = folder(tmp_path, row())
     experiment.row("moco", {"knn": 40.0})
     experiment.plan()
 

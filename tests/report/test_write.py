@@ -33,7 +33,7 @@ def test_the_same_records_give_the_same_bytes(experiment: Any) -> None:
 
     again = contents(write_tables(experiment.store, tables(experiment.store, "tiny")))
 
-    assert set(first) == {f"main.{e}" for e in ("md", "csv", "tex", "json", "png", "svg")}
+    assert set(first) == {f"main.{e}" for e in ("md", "csv", "tex", "html", "json", "png", "svg")}
     assert again == first
 
 

@@ -1,0 +1,203 @@
+"""Every cell again from the outcomes of single test images, and what is otherwise is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from sslbench.api import evaluations
+from sslbench.config import fingerprint
+from sslbench.errors import StoreError
+from sslbench.evaluate import scored
+from sslbench.metrics.accuracy import prediction_table
+from sslbench.spreads import ENDING, write_spreads
+from sslbench.store import Manifest, PlanFile, Record, Row, Store, file_digest, write_atomic
+from sslbench.verify import Verified, verify
+
+NAME = "knn-shapes-0123456789abcdef"
+SETTINGS = {"neighbours": [10], "headline": 10}
+
+
+def run_name(label: str, seed: int) -> str:
+    return f"{label}-resnet18-s{seed}-0123456789abcdef"
+
+
+def measured(store: Store, label: str, seed: int, skill: float) -> Row:
+    """A run whose record is made of outcomes as the engine makes it."""
+    run = run_name(label, seed)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    truth = generator.integers(0, 10, 300)
+    ranked = np.stack([generator.permutation(10)[:5] for _ in truth])
+    right = generator.random(300) < skill
+    ranked[right, 0] = truth[right]
+    table = prediction_table(truth, {"ranked": ranked, "k10": ranked[:, :1]})
+    path = store.evaluation_file(run, NAME, "parquet")
+    write_atomic(path, lambda temporary: pq.write_table(table, temporary))
+    plugin = evaluations.get("knn")
+    evaluation = plugin(plugin.Config(neighbours=(10,), headline=10))
+    scores, spreads = scored("knn", evaluation, table)
+    facts = {"evaluation": "knn", "settings": SETTINGS, "selection": "none"}
+    record = Record(
+        run=run,
+        evaluation="knn",
+        dataset="shapes",
+        identity="0",
+        status="done",
+        scores=scores,
+        headline="top1",
+        fingerprint=facts,
+        fingerprint_sha256=fingerprint(facts),
+        encoder_digest=run,
+        outcomes_sha256=file_digest(path),
+        spread_sha256=write_spreads(store.evaluation_file(run, NAME, ENDING), spreads),
+    )
+    store.write_record(NAME, record)
+    config = {"method": label, "encoder": {"name": "resnet18"}}
+    store.write_manifest(
+        Manifest(run=run, hash=run, config=config, status="done", encoder_digest=run)
+    )
+    return Row(label=label, seed=seed, run=run, title=label.upper(), evaluations={"knn": NAME})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two methods of two seeds, and a table of one score and one cost."""
+    made = Store(tmp_path)
+    skills = {"moco": 0.4, "hcsc": 0.5}
+    rows = tuple(measured(made, m, seed, skill) for m, skill in skills.items() for seed in (0, 1))
+    columns = {"kNN top-1": "knn.top1", "Steps": "pretrain.steps"}
+    made.write_plan(
+        PlanFile(
+            suite="tiny",
+            title="Tiny",
+            command="sslbench run --suite tiny",
+            rows=rows,
+            tables={"main": {"columns": columns}},
+        )
+    )
+    return made
+
+
+def record_file(store: Store, label: str, seed: int) -> Path:
+    return store.evaluation_file(run_name(label, seed), NAME)
+
+
+def change_digit(path: Path) -> tuple[float, float]:
+    """The first score's value before and after one of its digits was changed by hand."""
+    text = path.read_text()
+    start = text.index('"value": ') + len('"value": ')
+    before = float(text[start : text.index(",", start)])
+    digit = "3" if text[start] != "3" else "7"
+    path.write_text(text[:start] + digit + text[start + 1 :])
+    return before, float(digit + text[start + 1 : text.index(",", start)])
+
+
+def told(found: Verified) -> str:
+    return "\n".join(map(str, (*found.faults, *found.mismatches)))
+
+
+def test_what_nobody_touched_holds(store: Store) -> None:
+    found = verify(store, "tiny")
+
+    assert told(found) == ""
+    assert found.holds
+    assert (found.cells, found.records) == (4, 4)  # two rows of two columns; four runs
+
+
+def test_one_changed_digit_names_the_cell(store: Store) -> None:
+    before, after = change_digit(record_file(store, "hcsc", 1))
+
+    found = verify(store, "tiny")
+
+    [mismatch] = found.mismatches
+    assert str(mismatch) == (
+        "suite tiny, table main, row 'HCSC', column 'kNN top-1 (%)', seed 1: "
+        f"the record says {after!r}, its outcomes give {before!r}"
+    )
+    assert "was edited" in found.faults[0]
+
+
+def test_a_digit_that_was_changed_and_sealed_again_is_found_too(store: Store) -> None:
+    path = record_file(store, "moco", 0)
+    change_digit(path)
+    tree = json.loads(path.read_text())
+    del tree["sha256"]
+    store.write_record(NAME, Record.model_validate(tree))
+
+    found = verify(store, "tiny")
+
+    assert found.faults == ()
+    assert [(one.row, one.seed) for one in found.mismatches] == [("MOCO", "0")]
+
+
+def test_changed_outcomes_are_not_the_records(store: Store) -> None:
+    path = store.evaluation_file(run_name("moco", 0), NAME, "parquet")
+    pq.write_table(pq.read_table(path).slice(1), path)
+
+    found = verify(store, "tiny")
+
+    [mismatch] = found.mismatches
+    assert (mismatch.row, mismatch.seed) == ("MOCO", "0")
+    assert "is not the file that its record names" in mismatch.recomputed
+
+
+def test_without_outcomes_nothing_can_be_verified(store: Store) -> None:
+    path = store.evaluation_file(run_name("hcsc", 0), NAME, "parquet")
+    path.unlink()
+
+    [mismatch] = verify(store, "tiny").mismatches
+
+    assert mismatch.recomputed == (
+        f"nothing: there is no runs/{run_name('hcsc', 0)}/evaluations/{NAME}.parquet"
+    )
+
+
+def test_other_spreads_than_the_outcomes_give_are_found_in_the_interval(store: Store) -> None:
+    path = record_file(store, "moco", 1)
+    record = store.record(run_name("moco", 1), NAME)
+    assert record is not None
+    plugin = evaluations.get("knn")
+    evaluation = plugin(plugin.Config(neighbours=(10,), headline=10))
+    table = pq.read_table(path.with_suffix(".parquet"))
+    _, spreads = scored("knn", evaluation, table)
+    top1 = spreads["top1"]
+    unlike = {**spreads, "top1": type(top1)(top1.estimate, top1.values[::-1].copy(), top1.kind)}
+    digest = write_spreads(store.evaluation_file(record.run, NAME, ENDING), unlike)
+    store.write_record(NAME, record.model_copy(update={"spread_sha256": digest}))
+
+    found = verify(store, "tiny")
+
+    assert {(one.row, one.seed) for one in found.mismatches} == {("MOCO", "all")}
+    assert "bound" in found.mismatches[0].given
+
+
+def test_an_edited_manifest_is_named(store: Store) -> None:
+    path = store.run_folder(run_name("moco", 0)) / "manifest.json"
+    path.write_text(path.read_text().replace('"steps": 0', '"steps": 9'))
+
+    assert "moco-resnet18-s0-0123456789abcdef/manifest.json: its digest" in told(
+        verify(store, "tiny")
+    )
+
+
+def test_a_suite_that_was_never_run_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has not been run"):
+        verify(Store(tmp_path), "tiny")
+
+
+def test_the_command_fails_and_names_the_cell(store: Store) -> None:
+    change_digit(record_file(store, "hcsc", 0))
+    command = [sys.executable, "-m", "sslbench", "report", "tiny", "--verify"]
+
+    failed = subprocess.run(
+        [*command, "--results", str(store.root)], capture_output=True, text=True, check=False
+    )
+
+    assert failed.returncode == 1
+    assert "4 cells, 4 records computed again: NOT as given" in failed.stdout
+    assert "row 'HCSC', column 'kNN top-1 (%)', seed 0" in failed.stderr
+    assert "Traceback" not in failed.stderr
