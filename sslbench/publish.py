@@ -3,9 +3,9 @@
 ``quick=quick-all`` publishes under another name, where a suite was run with several selections of
 methods; ``speed`` stands for what ``sslbench speed`` wrote. Used by ``make results`` and ``make
 speed``; also puts the tables into README.md, between their marks. ``run`` never reads what is
-written here. What intervals and tests are computed from goes along, for it is small, and so does the
-page of ``sslbench report`` if there is one; all outcomes, features and weights stay behind: they are
-large, and can be made again by the command under each table.
+written here. What intervals and tests are computed from goes along, for it is small, and so does
+the page of ``sslbench report`` if there is one; all outcomes, features and weights stay behind:
+they are large, and can be made again by the command under each table.
 """
 
 import shutil

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sslbench.api import Method, methods
-from sslbench.config import build
+from sslbench.api import Method
 from sslbench.data.datasets import LabelledDataset
 from sslbench.errors import DataError, Interrupted, StoreError, UnwritableError
 from sslbench.examine import Examination, Examiner, Tally, Watcher
@@ -16,7 +15,8 @@ from sslbench.plan import Planned
 from sslbench.stages import Stage, specs, stages
 from sslbench.store import Failure, Manifest, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
-from sslbench.train.loop import Progress, build_encoder, pretrain, seed_method
+from sslbench.train.build import build_method, encoder_of_method
+from sslbench.train.loop import Progress, pretrain
 
 
 class Runner:
@@ -167,17 +167,14 @@ class Runner:
 
     def _method(self, planned: Planned, dataset: LabelledDataset) -> Method:
         config = planned.config
-        encoder = build_encoder(config)
-        seed_method(config)
         if config.method == "random":
-            return Random(encoder, NoSettings(), planned.data)
+            return Random(encoder_of_method(config), NoSettings(), planned.data)
         if config.method == "supervised":
+            encoder = encoder_of_method(config)
             labels = torch.from_numpy(dataset.labels("train"))[:, 0]
             classes = dataset.spec.levels[0].classes
             return Supervised(encoder, NoSettings(), planned.data, labels, classes)
-        cls = methods.get(config.method)
-        params = build(cls.Config, config.params, f"{planned.label}: params")
-        return cls(encoder, params, planned.data)
+        return build_method(config, planned.data, planned.label)
 
     def _manifest(self, planned: Planned, digest: str) -> Manifest:
         config = planned.config

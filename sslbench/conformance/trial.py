@@ -8,15 +8,16 @@ from pathlib import Path
 
 import torch
 
-from sslbench.api import Method, methods
-from sslbench.config import Tree, build
+from sslbench.api import Method
+from sslbench.config import Tree
 from sslbench.data.datasets import open_dataset
 from sslbench.data.images import HeldImages
 from sslbench.data.spec import dataset_spec
 from sslbench.nn.digest import tensors_digest
 from sslbench.plan import Environs, Planned, plan
 from sslbench.suite import Suite
-from sslbench.train.loop import Progress, build_encoder, pretrain, seed_method
+from sslbench.train.build import build_method
+from sslbench.train.loop import Progress, pretrain
 
 CPU = torch.device("cpu")
 DATASET = "objects_tiny"
@@ -70,10 +71,7 @@ def planned(label: str, changes: Tree | None = None, count: int = IMAGES) -> Pla
 
 def built(row: Planned) -> Method:
     """The method as a run builds it."""
-    encoder = build_encoder(row.config)
-    seed_method(row.config)
-    cls = methods.get(row.config.method)
-    return cls(encoder, build(cls.Config, row.config.params, row.label), row.data)
+    return build_method(row.config, row.data, row.label)
 
 
 def trained(

@@ -21,7 +21,7 @@ from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.rows import CPU, planned
 from sslbench.speed.timing import Side, alternated, rate, ratio
-from sslbench.train.loop import build_encoder
+from sslbench.train.build import build_encoder
 
 
 class Centres(Dataset[Tensor]):

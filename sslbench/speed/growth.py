@@ -25,7 +25,7 @@ from sslbench.speed.hierarchy import CLASSES, SIZE, one_epoch, synthetic
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.rows import CPU, trained
 from sslbench.speed.timing import Side, alternated, figure, peak_gib
-from sslbench.train.loop import build_encoder
+from sslbench.train.build import build_encoder
 
 
 class Made:

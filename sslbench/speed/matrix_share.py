@@ -9,7 +9,7 @@ from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.rows import images_of, planned, trained
 from sslbench.speed.timing import Side, alternated, figure
-from sslbench.train.loop import build_encoder
+from sslbench.train.build import build_encoder
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import torch
 
-from sslbench.api import Method, methods
-from sslbench.config import Tree, build
+from sslbench.api import Method
+from sslbench.config import Tree
 from sslbench.data.datasets import open_dataset
 from sslbench.data.images import HeldImages, held
 from sslbench.nn.precision import has_bf16
 from sslbench.plan import Environs, Planned, plan
 from sslbench.suite import DEFAULT_SUITE, load_suite
+from sslbench.train.build import build_method
 from sslbench.train.clock import Clock
-from sslbench.train.loop import build_encoder, pretrain, seed_method
+from sslbench.train.loop import pretrain
 
 CPU = torch.device("cpu")
 
@@ -31,10 +32,7 @@ def images_of(row: Planned) -> HeldImages:
 
 def built(row: Planned) -> Method:
     """The method of a run, as its training begins."""
-    encoder = build_encoder(row.config)
-    seed_method(row.config)
-    cls = methods.get(row.config.method)
-    return cls(encoder, build(cls.Config, row.config.params, row.label), row.data)
+    return build_method(row.config, row.data, row.label)
 
 
 def trained(row: Planned, images: HeldImages, clock: Clock | None = None) -> None:

@@ -11,7 +11,7 @@ from sslbench.speed.lightly_loop import Loop
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.rows import images_of, planned, trained
 from sslbench.speed.timing import Side, alternated, rate, ratio
-from sslbench.train.loop import build_encoder
+from sslbench.train.build import build_encoder
 
 RATE = 0.06  # of lightly's examples
 

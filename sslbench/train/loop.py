@@ -25,7 +25,6 @@ from sslbench.health.course import Course
 from sslbench.health.measure import Probe, looked_at
 from sslbench.health.verdict import Health
 from sslbench.memory import PeakMemory
-from sslbench.nn.encoder import Encoder
 from sslbench.run import RunConfig
 from sslbench.train.checkpoint import export_tensors, load_checkpoint, save_checkpoint
 from sslbench.train.clock import Clock
@@ -62,17 +61,6 @@ class Trained:
     peak_memory_gib: float
     losses: dict[str, float]
     health: Health
-
-
-def build_encoder(config: RunConfig) -> Encoder:
-    """The encoder as every method of a suite and seed starts from it."""
-    torch.manual_seed(derive_seed(config.seed, "encoder"))
-    return Encoder(config.encoder)
-
-
-def seed_method(config: RunConfig) -> None:
-    """Called before a method builds its heads and queues."""
-    torch.manual_seed(derive_seed(config.seed, "method"))
 
 
 def pretrain(

@@ -19,8 +19,8 @@ from sslbench.speed.table import number, shown, terminal
 from sslbench.speed.timing import Side, alternated, figure, rate, ratio
 from sslbench.speed.training import Training
 from sslbench.speed.views import SmallViews
+from sslbench.train.build import build_encoder
 from sslbench.train.clock import PHASES
-from sslbench.train.loop import build_encoder
 
 
 def test_sides_take_turns_after_a_warm_up_of_each() -> None:
