@@ -121,7 +121,8 @@ def test_images_that_are_read_one_by_one_give_the_same_signals() -> None:
 
 
 def test_the_random_view_belongs_to_the_image_of_its_row() -> None:
-    row = planned("simclr", {"pretrain": {"augment": {"crop": [1.0, 1.0], "flip": 0.0}}})
+    bare = {"recipe": "crop", "crop": [1.0, 1.0], "flip": 0.0}
+    row = planned("simclr", {"pretrain": {"augment": bare}})
     signals = probe_of(row).signals(built(row))
     # Without any change but the crop's border, both views of an image show nearly the same.
     assert signals["alignment"] < 0.5 * probe_of(planned("simclr")).signals(built(row))["alignment"]
