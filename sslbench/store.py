@@ -267,11 +267,16 @@ def write_json(path: Path, item: Settings, *, sealed: bool = False) -> None:
         tree[SEAL] = fingerprint(tree)
     # Unsorted: a plan's columns stand in the suite's order.
     text = json.dumps(tree, indent=1, allow_nan=False)
-    write_atomic(path, lambda temporary: _write_text(temporary, text + "\n"))
+    write_text(path, text + "\n")
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str) -> None:
+    """``write_atomic`` of text: the same bytes on every system."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+    write_atomic(path, write)
 
 
 def now() -> str:

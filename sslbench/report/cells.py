@@ -167,6 +167,19 @@ def with_difference(draft: Draft, first: Draft, column: Column) -> Draft:
     return replace(draft, cell=cell)
 
 
+def marks_of(notes: Sequence[str], footnotes: list[str]) -> tuple[int, ...]:
+    """The numbers of some notes; a note that is there already keeps its number."""
+    for note in notes:
+        if note not in footnotes:
+            footnotes.append(note)
+    return tuple(sorted(footnotes.index(note) + 1 for note in notes))
+
+
+def numbered(draft: Draft, footnotes: list[str]) -> Cell:
+    """The cell of a draft, with the numbers of its notes."""
+    return replace(draft.cell, marks=marks_of(draft.notes, footnotes))
+
+
 def digits_of(column: Column, value: float) -> int:
     """Decimals: one for percent, three for indices, three significant figures for costs."""
     if column.evaluation != PRETRAIN:

@@ -9,7 +9,7 @@ item by test item, so its interval is that of the contrast and not of four separ
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from sslbench.report.cells import Draft, bounds, digits_of, draft_cell
+from sslbench.report.cells import Draft, bounds, digits_of, draft_cell, numbered
 from sslbench.report.columns import Entries, is_of
 from sslbench.report.grid import Cell, Column, Difference, Line, Provenance, Table
 from sslbench.report.places import difference_text, reading
@@ -91,7 +91,7 @@ def interaction_table(
                 one, two, neither = (drafts[other] for other in others)
                 found = interaction(draft, one, two, neither)
                 draft = _with(draft, found, column)
-            cells.append(_noted(draft, footnotes))
+            cells.append(numbered(draft, footnotes))
         runs = tuple(row.run for row in plan.rows if row.label in crossed.labels[i])
         lines.append(Line("method", f"{part.name}: {title}", title, (), tuple(cells), (), runs))
     columns = tuple(replace(column, title=title) for title in crossed.columns)
@@ -138,14 +138,6 @@ def _with(draft: Draft, found: Difference | None, column: Column) -> Draft:
     digits = digits_of(column, draft.cell.value or 0.0)
     text = f"({difference_text(found, digits, len(draft.cell.seeds))})"
     return replace(draft, cell=replace(draft.cell, difference=found, difference_text=text))
-
-
-def _noted(draft: Draft, footnotes: list[str]) -> Cell:
-    for note in draft.notes:
-        if note not in footnotes:
-            footnotes.append(note)
-    marks = sorted(footnotes.index(note) + 1 for note in draft.notes)
-    return replace(draft.cell, marks=tuple(marks))
 
 
 def _explained(crossed: Crossing) -> str:

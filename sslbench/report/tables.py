@@ -12,12 +12,20 @@ from dataclasses import replace
 import pandas as pd
 
 from sslbench.errors import ConfigError
-from sslbench.report.cells import Draft, Entry, draft_cell, draft_difference, with_difference
+from sslbench.report.cells import (
+    Draft,
+    Entry,
+    draft_cell,
+    draft_difference,
+    marks_of,
+    numbered,
+    with_difference,
+)
 from sslbench.report.columns import Entries, build_column, is_of, is_unmeasured
 from sslbench.report.describe import described, shares_method
 from sslbench.report.fingerprints import differences, refuse_mixed
 from sslbench.report.frame import PRETRAIN
-from sslbench.report.grid import Cell, Column, Leader, Line, Provenance, Table
+from sslbench.report.grid import Column, Leader, Line, Provenance, Table
 from sslbench.report.interactions import interaction_table
 from sslbench.report.order import group_of, in_order, kind_of, reference_of
 from sslbench.report.places import groups, placed_rows, reading, with_intervals
@@ -91,8 +99,8 @@ def build_table(
     lines: list[Line] = []
     for number, (label, some) in enumerate(rows.items()):
         row_notes = list(dict.fromkeys(note for row in some for note in row.notes))
-        marks = _marks(["; ".join(row_notes)] if row_notes else [], footnotes)
-        cells = [_numbered(column[number], footnotes) for column in drafts]
+        marks = marks_of(["; ".join(row_notes)] if row_notes else [], footnotes)
+        cells = [numbered(column[number], footnotes) for column in drafts]
         runs = tuple(row.run for row in some)
         described_by = tuple(words[label])
         kind = kind_of(label)
@@ -220,18 +228,6 @@ def _compare(
 # ---- lines ------------------------------------------------------------------------------------
 
 
-def _marks(notes: Sequence[str], footnotes: list[str]) -> tuple[int, ...]:
-    """The numbers of some notes; a note that is there already keeps its number."""
-    for note in notes:
-        if note not in footnotes:
-            footnotes.append(note)
-    return tuple(sorted(footnotes.index(note) + 1 for note in notes))
-
-
-def _numbered(draft: Draft, footnotes: list[str]) -> Cell:
-    return replace(draft.cell, marks=_marks(draft.notes, footnotes))
-
-
 def _published(
     line: Line, found: Sequence[Beside | None], apart: str, footnotes: list[str]
 ) -> list[Line]:
@@ -243,7 +239,7 @@ def _published(
     for cell, own, beside in zip(below.cells, notes, found, strict=True):
         unlike = beside is not None and beside.verdict is not None and beside.verdict.reasons
         marked = [*own, apart] if own and unlike else own
-        cells.append(replace(cell, marks=_marks(marked, footnotes)))
+        cells.append(replace(cell, marks=marks_of(marked, footnotes)))
     return [replace(below, cells=tuple(cells))]
 
 

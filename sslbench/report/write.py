@@ -1,17 +1,18 @@
 """Tables of a suite, from its plan and its records into ``tables/SUITE/``."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sslbench.config import build
 from sslbench.errors import StoreError
 from sslbench.report.frame import frame
 from sslbench.report.grid import Table
+from sslbench.report.picture import write_figure
 from sslbench.report.reported import read_reported
 from sslbench.report.tables import build_table
 from sslbench.spreads import SpreadReader
-from sslbench.store import PlanFile, Store, write_atomic
+from sslbench.store import PlanFile, Store, write_text
 from sslbench.study import command_of
 from sslbench.suite import TableConfig
 
@@ -78,12 +79,12 @@ def _write(table: Table, folder: Path) -> list[Path]:
         from sslbench.report.plots import draw
 
         drawer = draw_matrix if table.matrix else draw
-        _draw(lambda png, svg: drawer(table, png, svg), *figures)
+        write_figure(lambda png, svg: drawer(table, png, svg), *figures)
         if table.ranking is not None:
             from sslbench.report.diagram import draw_ranking
 
             ranking = table.ranking
-            _draw(lambda png, svg: draw_ranking(ranking, png, svg), *ranks)
+            write_figure(lambda png, svg: draw_ranking(ranking, png, svg), *ranks)
     if table.ranking is None:
         for path in ranks:  # of an earlier plan
             path.unlink(missing_ok=True)
@@ -95,7 +96,7 @@ def _write(table: Table, folder: Path) -> list[Path]:
         "json": values,
     }
     for ending, text in texts.items():
-        write_atomic(paths[ending], _writer(text))
+        write_text(paths[ending], text)
     return [*paths.values(), *drawn]
 
 
@@ -103,20 +104,6 @@ def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
-def _draw(draw: Callable[[Path, Path], None], png: Path, svg: Path) -> None:
-    def both(temporary: Path) -> None:
-        write_atomic(svg, lambda second: draw(temporary, second))
-
-    write_atomic(png, both)
-
-
 def _json(table: Table) -> str:
     tree = {**table.to_dict(), "figure_version": FIGURE_VERSION}
     return json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
-
-
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8", newline="\n")
-
-    return write

@@ -23,7 +23,7 @@ from sslbench.report.page.why import embedded
 from sslbench.report.quoted_tables import REPORTED, quoted_tables
 from sslbench.report.reported import read_reported
 from sslbench.report.sound import SoundStore
-from sslbench.store import Store, write_atomic
+from sslbench.store import Store, write_text
 from sslbench.study import command_of, study_names
 from sslbench.suite import suite_names
 
@@ -69,8 +69,7 @@ def write_report(
         sections.append(section(sound, plan, quoted, pictures, folder))
     name = "+".join(suites)
     path = report_page(store, name)
-    text = page(sections)
-    write_atomic(path, lambda temporary: _write(temporary, text))
+    write_text(path, page(sections))
     return Report(path, tuple(notice for one in sections for notice in _notices(one)))
 
 
@@ -133,7 +132,3 @@ def _file(name: str) -> str:
 def _hash(text: str) -> str:
     """As a content security policy names an element's text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from sslbench.config import fingerprint
 from sslbench.errors import SSLBenchError, UnwritableError
-from sslbench.report.picture import Picture
-from sslbench.store import write_atomic
+from sslbench.report.picture import Picture, write_figure
+from sslbench.store import write_text
 
 INPUTS = "inputs.json"  # by picture, the digest of what it was last drawn from
 VERSION = 2  # bumped by hand when drawing changes, so that older files are drawn again
@@ -62,7 +62,7 @@ def draw_pictures(pictures: Sequence[Picture], folder: Path) -> tuple[list[Pictu
                 file.unlink()  # of an earlier plan
     if found:
         text = json.dumps(digests, indent=1, sort_keys=True) + "\n"
-        write_atomic(folder / INPUTS, lambda path: _write(path, text))
+        write_text(folder / INPUTS, text)
     return found, left_out
 
 
@@ -98,11 +98,11 @@ def _known(folder: Path) -> dict[str, Any]:
 def _draw(picture: Picture, png: Path, svg: Path) -> None:
     from sslbench.report.plots import save  # half a second, and often not needed
 
-    def both(temporary: Path) -> None:
-        write_atomic(svg, lambda second: save(picture.draw, temporary, second))
-        _shrink(temporary)
+    def draw(first: Path, second: Path) -> None:
+        save(picture.draw, first, second)
+        _shrink(first)
 
-    write_atomic(png, both)
+    write_figure(draw, png, svg)
 
 
 def _shrink(png: Path) -> None:
@@ -112,7 +112,3 @@ def _shrink(png: Path) -> None:
         flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     small = flat.quantize(256, dither=Image.Dither.NONE)
     small.save(png, format="png", optimize=True)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
