@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -15,10 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from sslbench.report.cells import digits_of
 from sslbench.report.grid import Cell, Column, Line, Table
 from sslbench.report.places import apart, signed
-from sslbench.report.plots import BLUE, GREY, INK, short
+from sslbench.report.plots import BLUE, GREY, INK, abreast, panelled, short
 from sslbench.report.remarks import has_scores
 
-ACROSS = 3  # panels side by side
 ROW, PANEL = 0.24, 1.95  # inches: a row's height, a panel's width
 NAME = 34  # letters
 Place = tuple[float, Line | str]  # a row's height, and the row or the name of its group
@@ -40,19 +38,13 @@ def effects(table: Table, base: str) -> Figure:
     places = _places([line for line in table.lines if line.kind == "method" and line.label != base])
     own = next(line for line in table.lines if line.label == base)
     rows = max(y for y, _ in places) + 1
-    across = 2 if len(shown) == 4 else min(ACROSS, len(shown))
-    down = -(-len(shown) // across)
     longest = max(len(_name(what)) for _, what in places)
     margin = 0.35 + 0.068 * longest
-    figure = Figure(
-        figsize=(margin + across * PANEL, 0.4 + down * (0.8 + ROW * rows)), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
-    for axes, number in zip(panels, shown, strict=False):
+    across = abreast(len(shown))
+    size = (PANEL, 0.8 + ROW * rows)
+    figure, panels = panelled(len(shown), across, size, margin, 0.4, sharey=True)
+    for axes, number in zip(panels, shown, strict=True):
         _panel(axes, table.columns[number], own.cells[number], places, number)
-    for axes in panels[len(shown) :]:
-        axes.set_visible(False)
     panels[0].set_ylim(rows - 0.4, -0.7)
     panels[0].set_yticks([y for y, _ in places], [_name(what) for _, what in places])
     for axes in panels[::across]:  # the others of a row share these names

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,7 +16,7 @@ from matplotlib.patches import Rectangle
 from sslbench.report.cells import digits_of
 from sslbench.report.grid import Cell, Column, Table
 from sslbench.report.places import apart, difference_text
-from sslbench.report.plots import BLUE, GREY, INK, ORANGE, save, short
+from sslbench.report.plots import BLUE, GREY, INK, ORANGE, panelled, save, short
 
 SCORES = LinearSegmentedColormap.from_list("scores", ["#FFFFFF", BLUE])
 CHANGES = LinearSegmentedColormap.from_list("changes", [ORANGE, "#FFFFFF", BLUE])
@@ -95,14 +94,9 @@ def heat_maps(panels: Sequence[Panel]) -> Figure:
     margin = 0.35 + LETTER * max(len(short(row, 26)) for panel in panels for row in panel.rows)
     width, height = margin + CELL[0] * columns, 0.85 + CELL[1] * rows
     across = max(1, min(len(panels), int(7.6 // width)))
-    down = -(-len(panels) // across)
-    figure = Figure(figsize=(across * width, down * height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(down, across, squeeze=False).flatten()
-    for panel, one in zip(panels, axes, strict=False):
-        _draw(one, panel)
-    for one in axes[len(panels) :]:
-        one.set_visible(False)
+    figure, places = panelled(len(panels), across, (width, height))
+    for axes, panel in zip(places, panels, strict=True):
+        _draw(axes, panel)
     return figure
 
 

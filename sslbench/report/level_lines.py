@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from sslbench.report.grid import Cell
-from sslbench.report.plots import BLUE, GREY, ORANGE, short
+from sslbench.report.plots import BLUE, GREY, ORANGE, abreast, panelled, short
 
 # Okabe and Ito (2008), each with a marker and a dash of its own.
 STYLES: tuple[tuple[str, str, str], ...] = (
@@ -22,7 +21,6 @@ STYLES: tuple[tuple[str, str, str], ...] = (
     ("#56B4E9", "P", "--"),
 )
 CROWDED = 0.1  # of an axis: levels nearer than that hide each other's numbers
-ACROSS = 3
 PANEL = (2.35, 2.15)  # inches
 
 
@@ -38,21 +36,13 @@ class Curves:
 
 def level_lines(panels: Sequence[Curves], factor: str, others: str) -> Figure:
     """A panel per score; ``others`` is the factor that the lines are levels of, or empty."""
-    across = 2 if len(panels) == 4 else min(ACROSS, len(panels))
-    down = -(-len(panels) // across)
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     legend = 0.3 if len(names) > 1 else 0.0
-    figure = Figure(
-        figsize=(0.3 + across * PANEL[0], legend + down * PANEL[1]), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
-    panels_of = figure.subplots(down, across, squeeze=False).flatten()
-    for axes, panel in zip(panels_of, panels, strict=False):
+    figure, places = panelled(len(panels), abreast(len(panels)), PANEL, 0.3, legend)
+    for axes, panel in zip(places, panels, strict=True):
         _panel(axes, panel, factor, names)
-    for axes in panels_of[len(panels) :]:
-        axes.set_visible(False)
     if len(names) > 1:
-        handles, labels = panels_of[0].get_legend_handles_labels()
+        handles, labels = places[0].get_legend_handles_labels()
         figure.legend(
             handles,
             labels,

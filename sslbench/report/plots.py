@@ -58,22 +58,14 @@ def _figure(table: Table) -> Figure:
     methods = [line for line in table.lines if line.kind == "method"]
     titles = [short(line.title) for line in methods]
     shown = _telling(table, methods)
-    across = 2 if len(shown) == 4 else min(ACROSS, len(shown))
-    down = -(-len(shown) // across)
     margin = 0.3 + 0.068 * max(map(len, titles))  # inches, for the names of the methods
-    figure = Figure(
-        figsize=(margin + across * INCHES_PER_PANEL, 0.35 + down * _panel_height(len(methods))),
-        layout="constrained",
-    )
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
-    for panel, number in zip(panels, shown, strict=False):
+    size = (INCHES_PER_PANEL, _panel_height(len(methods)))
+    figure, panels = panelled(len(shown), abreast(len(shown)), size, margin, 0.35, sharey=True)
+    for panel, number in zip(panels, shown, strict=True):
         cells = [line.cells[number] for line in methods]
         draw_column(panel, table.columns[number], dict(enumerate(cells)))
         _references(panel, number, table.lines)
         _published(panel, number, methods, table.lines)
-    for panel in panels[len(shown) :]:
-        panel.set_visible(False)
     panels[0].set_yticks(range(len(methods)), titles)
     panels[0].set_ylim(len(methods) - 0.4, -0.6)
     handles = _legend(table)
@@ -82,6 +74,33 @@ def _figure(table: Table) -> Figure:
             handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
         )
     return figure
+
+
+def abreast(count: int) -> int:
+    """How many of so many panels stand side by side."""
+    return 2 if count == 4 else min(ACROSS, count)
+
+
+def panelled(
+    count: int,
+    across: int,
+    panel: tuple[float, float],
+    margin: float = 0.0,
+    foot: float = 0.0,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels, each of the size ``panel``; all lengths in inches.
+
+    ``margin`` is beside all panels, for names; ``foot`` below them.
+    """
+    down = -(-count // across)
+    size = (margin + across * panel[0], foot + down * panel[1])
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    places = list(figure.subplots(down, across, squeeze=False, sharey=sharey).flatten())
+    for empty in places[count:]:
+        empty.set_visible(False)
+    return figure, places[:count]
 
 
 def _telling(table: Table, methods: Sequence[Line]) -> list[int]:
