@@ -51,9 +51,9 @@ def publish(
         if not manifest.exists():
             raise StoreError(f"{manifest} is not there: run the suite again")
         copied.append(_copy(manifest, folder / "records" / row.run / "manifest.json"))
-        for name in row.evaluations.values():
+        for record in row.evaluations.values():
             for ending in ("json", ENDING):
-                file = store.evaluation_file(row.run, name, ending)
+                file = store.evaluation_file(row.run, record, ending)
                 if file.exists():
                     copied.append(_copy(file, folder / "records" / row.run / file.name))
     return copied

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from sslbench.api import Split
 from sslbench.data.datasets import LabelledDataset, open_dataset
 from sslbench.data.images import held
 from sslbench.data.spec import dataset_spec
@@ -66,7 +67,7 @@ class Extraction:
         fast.load_state_dict(encoder.state_dict())  # an evaluation has its own copy, in this form
         plain = Centres(held(data.images("train")).pixels, looks)
         return [
-            Side("sslbench", lambda: _stored(fast, data, looks)),
+            Side("sslbench", lambda: stored_features(fast, data, looks)),
             Side("plain loop", lambda: self._plain(encoder, plain)),
         ]
 
@@ -90,13 +91,15 @@ class Extraction:
         )
 
 
-def _stored(encoder: Encoder, data: LabelledDataset, looks: Preprocessing) -> Tensor:
+def stored_features(
+    encoder: Encoder, data: LabelledDataset, looks: Preprocessing, split: Split = "train"
+) -> Tensor:
     """As an evaluation asks for them the first time: N x D, mapped from a file just written."""
     with tempfile.TemporaryDirectory() as folder:
         found = FeatureStore(Path(folder)).features(
             encoder,
             data,
-            "train",
+            split,
             -1,
             looks,
             seed=0,

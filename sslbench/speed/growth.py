@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,11 @@ from sslbench.data.datasets import LabelledDataset
 from sslbench.data.images import HeldImages
 from sslbench.data.readers.source import SplitData
 from sslbench.data.spec import DatasetSpec, Level
-from sslbench.features import FeatureStore
 from sslbench.nn.search import nearest
 from sslbench.plan import Planned
 from sslbench.run import Preprocessing
 from sslbench.speed.cases import Setup
+from sslbench.speed.extraction import stored_features
 from sslbench.speed.hierarchy import CLASSES, SIZE, one_epoch, synthetic
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.rows import CPU, trained
@@ -89,22 +88,9 @@ class Growth:
         trained(row, images)
         encoder = build_encoder(row.config).eval().to(memory_format=torch.channels_last)
         looks = Preprocessing(image_size=SIZE)
-        with tempfile.TemporaryDirectory() as folder:
-            bank, test = (
-                FeatureStore(Path(folder)).features(
-                    encoder,
-                    data,
-                    split,
-                    -1,
-                    looks,
-                    seed=0,
-                    device=CPU,
-                    workers=0,
-                    on_progress=lambda done, total: None,
-                )
-                for split in ("train", "test")
-            )
-            _, position = nearest(test.x, bank.x, min(self.neighbours, len(bank.x)), CPU)
+        bank = stored_features(encoder, data, looks, "train")
+        test = stored_features(encoder, data, looks, "test")
+        _, position = nearest(test, bank, min(self.neighbours, len(bank)), CPU)
         return position
 
     def measure(self, setup: Setup) -> Measurement:
