@@ -1,6 +1,5 @@
 """A hierarchy of clusters of ImageNet's size, against plain faiss for its first level alone."""
 
-import time
 from dataclasses import dataclass
 
 import faiss
@@ -11,7 +10,7 @@ from torch import Tensor
 from sslbench.nn import Level, hierarchical_kmeans
 from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
-from sslbench.speed.timing import Side, figure, peak_gib, ratio
+from sslbench.speed.timing import Side, figure, in_turn, peak_gib, ratio
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,7 @@ class Hierarchy:
 
     def measure(self, setup: Setup) -> Measurement:
         sides = self.sides(setup)
-        seconds: dict[str, list[float]] = {side.name: [] for side in sides}
-        for number in range(self.rounds):  # what takes minutes needs no warm-up
-            for side in sides:
-                setup.report(f"{side.name}: round {number + 1} of {self.rounds}")
-                began = time.perf_counter()
-                side.work()
-                seconds[side.name].append(time.perf_counter() - began)
+        seconds = in_turn(sides, self.rounds, setup.report)
         ours, plain = seconds.values()
         names = [side.name for side in sides]
         del sides  # and with them the features, which a process of its own makes again
