@@ -83,7 +83,7 @@ def verify(store: Store, suite: str) -> Verified:
             one = _table(plan, name, given, SpreadReader(given_store))
             two = _table(plan, name, found, again)
         except SSLBenchError as error:
-            faults.append(f"table {name} of suite {suite}: {error}".replace(f"{store.root}/", ""))
+            faults.append(given_store.relative(f"table {name} of suite {suite}: {error}"))
             continue
         for number, column in enumerate(one.columns):
             pairs = [
@@ -156,7 +156,7 @@ class _Recomputed(SpreadReader):
             try:
                 self._compute(run, name)
             except SSLBenchError as error:
-                self.reasons[key] = str(error).replace(f"{self.store.root}/", "")
+                self.reasons[key] = self.store.relative(error)
         if key in self.reasons:
             return {"status": "failed", "reason": self.reasons[key], "value": math.nan}
         score = self.records[key].get(metric)

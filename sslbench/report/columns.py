@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from sslbench.errors import ConfigError
 from sslbench.report.frame import COST_UNITS, PRETRAIN
 from sslbench.report.grid import Column
@@ -13,6 +15,15 @@ Entries = dict[tuple[str, str], list[dict[str, Any]]]  # the frame's lines by la
 
 POINTS = "points"  # the unit of a difference of percentages
 MINUS = " - "
+
+
+def by_row(numbers: pd.DataFrame) -> Entries:
+    """The frame's lines, in their order, by label and evaluation."""
+    entries: Entries = {}
+    for entry in numbers.to_dict("records"):
+        known = {str(key): value for key, value in entry.items()}
+        entries.setdefault((known["label"], known["evaluation"]), []).append(known)
+    return entries
 
 
 def build_column(title: str, key: str, table: str, entries: Entries) -> Column:

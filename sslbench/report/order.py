@@ -15,14 +15,20 @@ def kind_of(label: str) -> Kind:
     return "supervised" if label == "supervised" else "method"
 
 
+def by_label(plan: PlanFile) -> dict[str, list[Row]]:
+    """The plan's rows in their order, by label: a row per seed."""
+    rows: dict[str, list[Row]] = {}
+    for row in plan.rows:
+        rows.setdefault(row.label, []).append(row)
+    return rows
+
+
 def in_order(plan: PlanFile, group: str) -> dict[str, list[Row]]:
     """The plan's rows by label, a row per seed: random, the methods as planned, supervised.
 
     Methods of one group stand together, the groups in the order of their first method.
     """
-    rows: dict[str, list[Row]] = {}
-    for row in plan.rows:
-        rows.setdefault(row.label, []).append(row)
+    rows = by_label(plan)
     groups = list(dict.fromkeys(group_of(row, group) for row in plan.rows if is_method(row.label)))
 
     def place(label: str) -> tuple[int, int]:

@@ -67,8 +67,11 @@ class SoundStore(Store):
 
     def exclude(self, run: str, record: str, error: StoreError) -> None:
         """Puts down why a manifest or record is not believed."""
-        reason = str(error).replace(f"{self.root}/", "")  # the same page wherever it is made
-        self._excluded[run, record] = Excluded(run, record, reason)
+        self._excluded[run, record] = Excluded(run, record, self.relative(error))
+
+    def relative(self, said: object) -> str:
+        """A text whose paths begin in this folder: the same page wherever it is made."""
+        return str(said).replace(f"{self.root}/", "")
 
     def _check(self, run: str, evaluation: str, record: Record) -> None:
         """Raises StoreError if a record does not fit its fingerprint, outcomes or spreads."""

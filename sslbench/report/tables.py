@@ -21,7 +21,7 @@ from sslbench.report.cells import (
     numbered,
     with_difference,
 )
-from sslbench.report.columns import Entries, build_column, is_of, is_unmeasured
+from sslbench.report.columns import Entries, build_column, by_row, is_of, is_unmeasured
 from sslbench.report.describe import described, shares_method
 from sslbench.report.fingerprints import differences, refuse_mixed
 from sslbench.report.frame import PRETRAIN
@@ -71,10 +71,7 @@ def build_table(
         rows = placed_rows(rows, part)
     factors = {} if part is None else groups(part)
     reference = reference_of(rows, name, config.against)
-    entries: Entries = {}
-    for entry in frame.to_dict("records"):
-        known = {str(key): value for key, value in entry.items()}
-        entries.setdefault((known["label"], known["evaluation"]), []).append(known)
+    entries = by_row(frame)
     columns = [build_column(title, key, name, entries) for title, key in config.columns.items()]
     crossed = plan.crossing(name)
     if crossed is not None:

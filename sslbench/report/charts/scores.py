@@ -8,10 +8,11 @@ import pandas as pd
 
 from sslbench.card import FAMILIES
 from sslbench.report.cells import Entry, digits_of, draft_cell, written
-from sslbench.report.columns import Entries, build_column, is_of
+from sslbench.report.columns import build_column, by_row, is_of
 from sslbench.report.describe import shares_method
 from sslbench.report.frame import PRETRAIN
 from sslbench.report.grid import Cell, Column, Kind, Table
+from sslbench.report.order import by_label, kind_of
 from sslbench.run import BASELINES
 from sslbench.spreads import SpreadReader
 from sslbench.store import PlanFile, Row, Store
@@ -40,24 +41,14 @@ class Scores:
         self, store: Store, plan: PlanFile, numbers: pd.DataFrame, tables: Sequence[Table]
     ) -> None:
         self.store = store
-        self.rows: dict[str, list[Row]] = {}
-        for row in plan.rows:
-            self.rows.setdefault(row.label, []).append(row)
+        self.rows = by_label(plan)
         self.methods = _by_family(self.rows)
         self.baselines = [
-            Entrant(
-                label,
-                rows[0].title,
-                "random" if label == "random" else "supervised",
-                name=rows[0].title,
-            )
+            Entrant(label, rows[0].title, kind_of(label), name=rows[0].title)
             for label in BASELINES
             if (rows := self.rows.get(label))
         ]
-        self.entries: Entries = {}
-        for entry in numbers.to_dict("records"):
-            known = {str(key): value for key, value in entry.items()}
-            self.entries.setdefault((known["label"], known["evaluation"]), []).append(known)
+        self.entries = by_row(numbers)
         self._reader = SpreadReader(store)
         self._tabled: dict[tuple[str, str, str], Cell] = {}
         self._titles: dict[tuple[str, str], str] = {}

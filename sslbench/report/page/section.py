@@ -151,7 +151,7 @@ def section(
         tables=tuple(views),
         comparisons=tuple(_comparisons(tables)),
         pictures=tuple(embed(picture, folder) for picture in drawn),
-        left_out=tuple(text.replace(f"{store.root}/", "") for text in (*left_out, *failed)),
+        left_out=tuple(map(store.relative, (*left_out, *failed))),
         losses=tuple(_losses(plan, numbers)),
         excluded=tuple(store.excluded),
         equal=tuple(equal),
@@ -175,7 +175,7 @@ def _tables(
             table = build_table(numbers, plan, name, config, store.reader, quoted)
         except SSLBenchError as error:
             place = anchor(f"table-{plan.suite}-{name}")
-            views.append(TableView(name, name, place, "", _relative(store, error)))
+            views.append(TableView(name, name, place, "", store.relative(error)))
             continue
         tables.append(table)
         views.append(_view(table))
@@ -230,14 +230,13 @@ def _losses(plan: PlanFile, numbers: pd.DataFrame) -> list[Loss]:
     keys = sorted(found, key=lambda key: order.index(key[0]))
     return [
         Loss(
-            status=status,
-            title=titles[label],
+            status=key[0],
+            title=titles[key[1]],
             evaluations=", ".join(dict.fromkeys(_stage(o.evaluation) for o in found[key])),
             seeds=", ".join(dict.fromkeys(str(o.seed) for o in found[key])),
-            reason=reason or "has not been run",
+            reason=key[2] or "has not been run",
         )
         for key in keys
-        for status, label, reason in [key]
     ]
 
 
@@ -273,10 +272,6 @@ def _run(row: Row, manifest: Manifest | None) -> RunView:
         health=manifest.health.verdict if manifest and manifest.health else "",
         config=tuple((key, shown(value)) for key, value in config.items()),
     )
-
-
-def _relative(store: SoundStore, error: Exception) -> str:
-    return str(error).replace(f"{store.root}/", "")
 
 
 def anchor(text: str) -> str:
