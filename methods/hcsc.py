@@ -81,7 +81,7 @@ class HCSC(Method):
 
     Config = HCSCConfig
     needs = Needs(views=2, local_views=True)
-    version = 1
+    version = 2
 
     def __init__(self, encoder: Encoder, config: HCSCConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
@@ -179,7 +179,8 @@ class HCSC(Method):
         """levels x N x K, which keys of the queue count; None where all do."""
         select = pairs.INSTANCE_NEGATIVES[self.config.instance_negatives]
         queue = self.queue.features
-        masks = [select(level, level.assignment[index], queue, context.rand) for level in levels]
+        draw = context.bernoulli
+        masks = [select(level, level.assignment[index], queue, draw) for level in levels]
         chosen = [mask for mask in masks if mask is not None]
         return torch.stack(chosen) if chosen else None
 
@@ -201,7 +202,7 @@ class HCSC(Method):
         for number, level in enumerate(levels):
             positive = level.assignment[index]  # N
             allowed = pairs.candidates(level, positive, config.exclusion, config.last_prototype)
-            keep = select(levels, number, positive, context.rand)
+            keep = select(levels, number, positive, context.bernoulli)
             losses.append(
                 proto_nce(
                     query,

@@ -1,8 +1,9 @@
 """Pair selection: which negatives count, by name.
 
 The selectors are those of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding",
-arXiv:2202.00455, section 3.3. A selector is a pure function of tensors and of ``draw``, which gives
-uniforms in [0, 1) (``context.rand``); it returns a mask of what is kept, or None for everything.
+arXiv:2202.00455, section 3.3. A selector is a pure function of tensors and of ``draw``, which says
+what happens of a table of probabilities (``context.bernoulli``); it returns a mask of what is kept,
+or None for everything.
 ``nearest`` finds the positives of Dwibedi et al., "With a Little Help from My Friends",
 arXiv:2104.14548, section 3.2.
 """
@@ -17,7 +18,7 @@ from sslbench.errors import ConfigError
 from sslbench.nn.clustering import Level
 from sslbench.nn.losses import unit
 
-Draw = Callable[[int, int], Tensor]
+Draw = Callable[[Tensor, Tensor], Tensor]  # probabilities M x K, rows N of M -> N x K
 Selection = Literal["all", "semantic"]
 # Which prototypes are no negatives of a query: its own, or those of every image in the batch.
 Exclusion = Literal["own", "batch"]
@@ -36,12 +37,11 @@ def semantic_instances(level: Level, cluster: Tensor, negatives: Tensor, draw: D
 
     level: M clusters; cluster: N; negatives: K x D unit rows.
     """
-    # M x K, so that the rows of the queries' clusters are contiguous.
     sharpness = 1 / level.concentration.clamp_min(1e-3)
     logits = (level.prototypes * sharpness[:, None]) @ negatives.T
-    # N x K: how much of a negative belongs to the query's cluster.
-    share = logits.add_(_void(level)).softmax(0).index_select(0, cluster)
-    return draw(*share.shape) < (1 - share).clamp_max_(0.999)
+    # M x K: how much of a negative belongs to a cluster.
+    share = logits.add_(_void(level)).softmax(0)
+    return draw((1 - share).clamp_max_(0.999), cluster)
 
 
 @torch.no_grad()
@@ -56,8 +56,8 @@ def semantic_prototypes(
         return None
     level, upper = levels[number], levels[number + 1]
     logits = (upper.prototypes / upper.concentration[:, None]) @ level.prototypes.T
-    share = logits.add_(_void(upper)).softmax(0).index_select(0, level.parents[cluster])  # N x M
-    return draw(*share.shape) < (1 - share).clamp_(1e-4, 0.999)
+    share = logits.add_(_void(upper)).softmax(0)  # M of the next level x M
+    return draw((1 - share).clamp_(1e-4, 0.999), level.parents[cluster])
 
 
 def _void(level: Level) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
 from sslbench.nn.modes import measuring
+from sslbench.train.bernoulli import bernoulli
 
 EmbedBatches = Callable[[], Iterator[Tensor]]  # centre views of the training set, in order
 
@@ -41,14 +42,21 @@ class TrainingContext:
     def progress(self) -> float:
         return self.step / max(self.steps, 1)
 
-    def _generator(self) -> torch.Generator:
-        # On the CPU whatever the device, so that a run draws the same everywhere.
+    def _call(self) -> int:
+        """The seed of a draw."""
         seed = derive_seed(self._seed, "method", self._place, self.step, self._calls)
         self._calls += 1
-        return torch.Generator().manual_seed(seed)
+        return seed
+
+    def _generator(self) -> torch.Generator:
+        # On the CPU whatever the device, so that a run draws the same everywhere.
+        return torch.Generator().manual_seed(self._call())
 
     def rand(self, rows: int, *shape: int) -> Tensor:
         return torch.rand(rows, *shape, generator=self._generator()).to(self._device)
+
+    def bernoulli(self, probability: Tensor, rows: Tensor) -> Tensor:
+        return bernoulli(self._call(), probability, rows)
 
     def integers(self, high: int, rows: int, *shape: int) -> Tensor:
         drawn = torch.randint(high, (rows, *shape), generator=self._generator())

@@ -45,19 +45,19 @@ class BatchNormEncoder(nn.Module):
 class ReplayContext:
     """A trainer's context that hands out recorded draws, in order, and checks their shapes."""
 
-    def __init__(self, epoch: int = 0, rand: list[Tensor] | None = None) -> None:
+    def __init__(self, epoch: int = 0, uniforms: list[Tensor] | None = None) -> None:
         self.epoch, self.epochs, self.step, self.steps = epoch, 200, 0, 1000
-        self.uniforms, self.choices = list(rand or []), list[Tensor]()
+        self.uniforms, self.choices = list(uniforms or []), list[Tensor]()
         self.logged: dict[str, Any] = {}
 
     @property
     def progress(self) -> float:
         return self.step / self.steps
 
-    def rand(self, rows: int, *shape: int) -> Tensor:
+    def bernoulli(self, probability: Tensor, rows: Tensor) -> Tensor:
         drawn = self.uniforms.pop(0)
-        assert drawn.shape == (rows, *shape)
-        return drawn
+        assert drawn.shape == (len(rows), probability.shape[1])
+        return drawn < probability[rows]
 
     def choice(self, n: int, k: int) -> Tensor:
         drawn = self.choices.pop(0)

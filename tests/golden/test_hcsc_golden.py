@@ -42,6 +42,11 @@ def prototype_draws(arrays, levels, view=""):
     return draws
 
 
+def drawn(uniforms):
+    """What happens of probabilities (M x K) and rows of them (N) where these are drawn (N x K)."""
+    return lambda probability, rows: uniforms < probability[rows]
+
+
 def instance_draws(arrays):
     keys = sorted(k for k in arrays if k.startswith("inst/") and k.endswith("/u"))
     return [arrays[key].float() for key in keys]
@@ -78,7 +83,7 @@ def test_golden_hcsc_takes_the_recorded_step(
     draws = prototype_draws(arrays, levels) + instance_draws(arrays)
     for view in range(len(views) - 2):
         draws += prototype_draws(arrays, levels, f"local{view}/")
-    terms = recorded.step(Batch(tuple(views), arrays["index"]), replay_context(rand=draws))
+    terms = recorded.step(Batch(tuple(views), arrays["index"]), replay_context(uniforms=draws))
 
     single = arrays.get("inst/loss")
     parts = [arrays[f"inst/l{n}/loss"] for n in range(len(levels))] if single is None else [single]
@@ -115,15 +120,19 @@ def test_golden_selection_probabilities(name, golden):
         kept = arrays[f"inst/l{number}/p"]
         for shift, expected in ((-1e-5, True), (1e-5, False)):
             at = kept + shift
-            mask = pairs.semantic_instances(level, cluster, queue, lambda n, k, at=at: at)
+            mask = pairs.semantic_instances(
+                level, cluster, queue, lambda p, rows, at=at: at < p[rows]
+            )
             assert (mask == expected).all()
         if number + 1 == len(levels):
-            assert pairs.semantic_prototypes(levels, number, cluster, torch.rand) is None
+            assert pairs.semantic_prototypes(levels, number, cluster, pytest.fail) is None
             continue
         columns = arrays[f"proto/l{number}/neg_id"].long()
         for shift, expected in ((-1e-5, True), (1e-5, False)):
             at = torch.zeros(len(cluster), len(level.prototypes))
             at[:, columns] = (arrays[f"proto/l{number}/p"] + shift).float()
-            mask = pairs.semantic_prototypes(levels, number, cluster, lambda n, k, at=at: at)
+            mask = pairs.semantic_prototypes(
+                levels, number, cluster, lambda p, rows, at=at: at < p[rows]
+            )
             assert mask is not None
             assert (mask[:, columns] == expected).all()

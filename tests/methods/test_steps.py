@@ -25,8 +25,9 @@ class SeededContext:
         self.method, self.epoch, self.epochs, self.step, self.steps = method, epoch, 10, 0, 40
         self.generator = torch.Generator().manual_seed(7)
 
-    def rand(self, rows, *shape):
-        return torch.rand(rows, *shape, generator=self.generator)
+    def bernoulli(self, probability, rows):
+        table = probability[rows]
+        return torch.rand(table.shape, generator=self.generator) < table
 
     def choice(self, n, k):
         return self.permutation(n)[:k]

@@ -13,8 +13,9 @@ QUEUE = unit(torch.randn(40, 16, generator=GENERATOR))
 CLUSTER = LEVELS[0].assignment[:8]
 
 
-def always(value):
-    return lambda rows, columns: torch.full((rows, columns), value)
+def at(uniforms):
+    """What happens where these are drawn: a number, or N x K of them."""
+    return lambda probability, rows: uniforms < probability[rows]
 
 
 def test_all_negatives_draw_nothing_and_keep_everything():
@@ -23,7 +24,7 @@ def test_all_negatives_draw_nothing_and_keep_everything():
 
 
 def test_a_uniform_of_zero_keeps_every_negative_and_the_largest_keeps_none():
-    lowest, largest = always(0.0), always(0.9999)
+    lowest, largest = at(0.0), at(0.9999)
     assert pairs.semantic_prototypes(LEVELS, 0, CLUSTER, lowest).all()
     assert not pairs.semantic_prototypes(LEVELS, 0, CLUSTER, largest).any()
     assert not pairs.semantic_instances(LEVELS[0], CLUSTER, QUEUE, largest).any()
@@ -33,7 +34,7 @@ def test_a_uniform_of_zero_keeps_every_negative_and_the_largest_keeps_none():
 def test_selection_equals_a_double_loop():
     level, uniforms = LEVELS[1], torch.rand(8, 40, generator=GENERATOR)
     cluster = level.assignment[:8]
-    mask = pairs.semantic_instances(level, cluster, QUEUE, lambda rows, columns: uniforms)
+    mask = pairs.semantic_instances(level, cluster, QUEUE, at(uniforms))
     for row in range(8):
         for column in range(40):
             scores = level.prototypes @ QUEUE[column] / level.concentration
@@ -44,12 +45,12 @@ def test_selection_equals_a_double_loop():
 def test_a_key_of_the_querys_own_cluster_is_rejected():
     own = LEVELS[0].prototypes[CLUSTER[0]][None]
     other = LEVELS[0].prototypes[(CLUSTER[0] + 1) % 30][None]
-    mask = pairs.semantic_instances(LEVELS[0], CLUSTER[:1], torch.cat([own, other]), always(0.5))
+    mask = pairs.semantic_instances(LEVELS[0], CLUSTER[:1], torch.cat([own, other]), at(0.5))
     assert mask.tolist() == [[False, True]]
 
 
 def test_prototypes_of_the_own_parent_are_rejected_and_the_top_level_keeps_all():
-    mask = pairs.semantic_prototypes(LEVELS, 1, LEVELS[1].assignment[:8], always(0.5))
+    mask = pairs.semantic_prototypes(LEVELS, 1, LEVELS[1].assignment[:8], at(0.5))
     parents = LEVELS[1].parents
     share = parents[LEVELS[1].assignment[:8]][:, None] == parents[None]
     agree = (mask == ~share).float().mean()
@@ -77,8 +78,8 @@ def test_a_discarded_cluster_takes_no_part():
     uniforms = torch.rand(8, 40, generator=GENERATOR)
     place = torch.tensor([left.index(c) for c in cluster.tolist()])
     assert torch.equal(
-        pairs.semantic_instances(level, cluster, QUEUE, lambda *shape: uniforms),
-        pairs.semantic_instances(smaller, place, QUEUE, lambda *shape: uniforms),
+        pairs.semantic_instances(level, cluster, QUEUE, at(uniforms)),
+        pairs.semantic_instances(smaller, place, QUEUE, at(uniforms)),
     )
 
 
@@ -86,7 +87,7 @@ def test_a_discarded_parent_takes_no_share():
     upper = void(LEVELS[1], dropped=2)
     lower = replace(LEVELS[0], parents=torch.where(LEVELS[0].parents == 2, 3, LEVELS[0].parents))
     uniforms = torch.rand(8, 30, generator=GENERATOR)
-    mask = pairs.semantic_prototypes([lower, upper], 0, CLUSTER, lambda *shape: uniforms)
+    mask = pairs.semantic_prototypes([lower, upper], 0, CLUSTER, at(uniforms))
     left = [m for m in range(15) if m != 2]
     scores = lower.prototypes @ upper.prototypes[left].T / upper.concentration[left]
     share = scores.softmax(1)[:, [left.index(m) for m in lower.parents[CLUSTER].tolist()]].T
@@ -177,8 +178,8 @@ def test_what_a_discarded_cluster_would_have_is_shared_by_the_others():
     )
     cluster = torch.tensor([0])
     for uniform, kept in ((0.49, True), (0.51, False)):  # its share is a half, and no third
-        mask = pairs.semantic_instances(level, cluster, between, always(uniform))
+        mask = pairs.semantic_instances(level, cluster, between, at(uniform))
         assert mask.tolist() == [[kept]]
         lower = replace(level, prototypes=between.repeat(3, 1))
-        masks = pairs.semantic_prototypes([lower, level], 0, cluster, always(uniform))
+        masks = pairs.semantic_prototypes([lower, level], 0, cluster, at(uniform))
         assert masks.tolist() == [[kept] * 3]
