@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import faiss
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sslbench.errors import Collapsed, ConfigError, Diverged
+from sslbench.nn.faiss_library import faiss
 from sslbench.nn.losses import unit
 
 _SMOOTHING = 10  # alpha of PCL's concentration: small clusters shall not look tight

@@ -8,10 +8,11 @@ nearest; of the few that are left, cosines are computed in float32, and those de
 bound leaves too many is not answered here.
 """
 
-import faiss
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
+
+from sslbench.nn.faiss_library import faiss
 
 SIMILARITIES = 2**22  # of a block of queries with all rows: 8 MiB, which a cache holds
 GROUP = 16  # rows whose best alone takes part in the estimate of the k-th best

@@ -8,11 +8,11 @@ blocks of rows. A CPU that has bfloat16 takes it to rule out most rows: see roun
 from collections.abc import Callable
 from functools import cache
 
-import faiss
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from sslbench.nn.faiss_library import faiss
 from sslbench.nn.precision import has_bf16
 from sslbench.nn.rounded_search import RoundedBank
 

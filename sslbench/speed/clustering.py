@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 import torch
 from torch import Tensor
 
 from sslbench.nn import Level, hierarchical_kmeans
+from sslbench.nn.faiss_library import faiss
 from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.timing import Side, figure, in_turn, peak_gib, ratio
