@@ -21,30 +21,31 @@ def bernoulli(seed: int, probability: Tensor, rows: Tensor) -> Tensor:
     bits = np.random.SFC64(seed)
     shape = len(rows), probability.shape[1]
     count = shape[0] * shape[1]
-    scaled = probability.float() * _BYTE
-    whole = scaled.clamp_max(_BYTE - 1).to(torch.uint8)  # of a probability of 1, the rest is 1
+    # Of a probability of 1 the rest is 1.
+    whole = (probability.float() * _BYTE).clamp_max_(_BYTE - 1).to(torch.uint8)
     drawn = torch.from_numpy(bits.random_raw(-(-count // 8)).view(np.uint8)[:count])
     drawn = drawn.to(rows.device).view(shape)
     bound = whole.index_select(0, rows)
     happens, undecided = drawn < bound, drawn == bound
     further = _found if rows.device.type == "cpu" else _counted
-    return further(bits, happens, undecided, scaled, whole, rows)
+    return further(bits, happens, undecided, probability, whole, rows)
 
 
 def _found(
     bits: np.random.SFC64,
     happens: Tensor,
     undecided: Tensor,
-    scaled: Tensor,
+    probability: Tensor,
     whole: Tensor,
     rows: Tensor,
 ) -> Tensor:
     """Decides the rest of the draws, one by one."""
     ties = np.flatnonzero(undecided.numpy())  # several times as fast as torch's
     place = torch.from_numpy(ties)
-    width = scaled.shape[1]
-    row, column = rows[place // width], place % width
-    happens.view(-1)[place] = _uniforms(bits, len(ties)) < scaled[row, column] - whole[row, column]
+    width = probability.shape[1]
+    at = rows[place // width], place % width
+    rest = probability[at].float() * _BYTE - whole[at]
+    happens.view(-1)[place] = _uniforms(bits, len(ties)) < rest
     return happens
 
 
@@ -52,7 +53,7 @@ def _counted(
     bits: np.random.SFC64,
     happens: Tensor,
     undecided: Tensor,
-    scaled: Tensor,
+    probability: Tensor,
     whole: Tensor,
     rows: Tensor,
 ) -> Tensor:
@@ -60,7 +61,8 @@ def _counted(
     most = happens.numel() // 64 + 64  # four times as many as are expected
     order = (undecided.view(-1).cumsum(0) - 1).clamp_(0, most - 1)
     further = _uniforms(bits, most).to(rows.device)[order].view(happens.shape)
-    return happens | (undecided & (further < (scaled - whole).index_select(0, rows)))
+    rest = (probability.float() * _BYTE - whole).index_select(0, rows)
+    return happens | (undecided & (further < rest))
 
 
 def _uniforms(bits: np.random.SFC64, count: int) -> Tensor:
