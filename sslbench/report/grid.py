@@ -174,7 +174,7 @@ class Table:
         return markdown(self)
 
     def to_latex(self) -> str:
-        """A ``table`` environment; needs the package booktabs."""
+        """A ``table``, or a ``longtable`` where it fills more than a page; needs booktabs."""
         from sslbench.report.notations import latex
 
         return latex(self)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sslbench.report.grid import MINUS, NO_NUMBER, TIE, Cell, Column, Leader, Line, Table
 
+PAGE = 40  # lines of a table that fit on a page in LaTeX
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -131,30 +132,61 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.suite}-{table.name}")
     alignment = "l" * (1 + len(table.headings)) + "r" * len(table.columns)
-    parts = [
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}[t]",
-        r"\centering",
-        rf"\caption{{{escape_latex(table.full_title)}}}",
-        rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        " & ".join(map(escape_latex, table.all_headings)) + r" \\",
-    ]
+    caption = rf"\caption{{{escape_latex(table.full_title)}}}"
+    named = rf"\label{{tab:{label}}}"
+    head = [r"\toprule", " & ".join(map(escape_latex, table.all_headings)) + r" \\"]
+    rows: list[str] = []
     for block in table.blocks:
-        parts.append(r"\midrule")
+        rows.append(r"\midrule")
         if block[0].group:
             width = len(table.all_headings)
             group = escape_latex(block[0].group)
-            parts.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{group}}}}} \\")
+            rows.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{group}}}}} \\")
         texts = [LATEX.line(line, table.is_measured) for line in block]
-        parts += [_protected(" & ".join(text)) + r" \\" for text in texts]
-    parts += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip"]
-    parts.append(r"\begin{minipage}{\linewidth}\footnotesize\raggedright")
-    for number, note in enumerate(table.footnotes, start=1):
-        parts.append(rf"\textsuperscript{{{number}}}~{escape_latex(note)}\par")
-    parts += [rf"{escape_latex(remark)}\par" for remark in table.remarks]
-    return "\n".join([*parts, r"\end{minipage}", r"\end{table}", ""])
+        rows += [_protected(" & ".join(text)) + r" \\" for text in texts]
+    rows.append(r"\bottomrule")
+    notes = [
+        *(
+            rf"\textsuperscript{{{number}}}~{escape_latex(note)}\par"
+            for number, note in enumerate(table.footnotes, start=1)
+        ),
+        *(rf"{escape_latex(remark)}\par" for remark in table.remarks),
+    ]
+    if len(table.lines) > PAGE:
+        parts = [
+            "% needs \\usepackage{booktabs,longtable}",
+            rf"\begin{{longtable}}{{{alignment}}}",
+            rf"{caption}{named}\\",
+            *head,
+            r"\endfirsthead",
+            *head,
+            r"\midrule",
+            r"\endhead",
+            *rows,
+            r"\end{longtable}",
+            r"{\footnotesize\raggedright",
+            *notes,
+            "}",
+        ]
+    else:
+        parts = [
+            "% needs \\usepackage{booktabs}",
+            r"\begin{table}[t]",
+            r"\centering",
+            caption,
+            named,
+            rf"\begin{{tabular}}{{{alignment}}}",
+            *head,
+            *rows,
+            r"\end{tabular}",
+            "",
+            r"\smallskip",
+            r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
+            *notes,
+            r"\end{minipage}",
+            r"\end{table}",
+        ]
+    return "\n".join([*parts, ""])
 
 
 def _protected(row: str) -> str:
