@@ -1,14 +1,17 @@
-"""Detection transfer: Faster R-CNN on the encoder, fine-tuned on boxes, scored by COCO's AP.
+"""Detection transfer: Faster R-CNN on the encoder, fine-tuned on boxes; COCO's AP and VOC's.
 
 He et al., "Momentum Contrast", CVPR 2020, arXiv:1911.05722, sections 4.2.1 and 4.2.2: the detector
 is trained for a fixed number of steps from the encoder's weights, with the same schedule whatever
-the encoder, and the last step is measured. Nothing is selected.
+the encoder, and the last step is measured. Nothing is selected. On VOC the paper's number is the
+mean of five such trials.
+
+``ap50``, ``ap`` and ``ap75`` are COCO's. Published numbers on VOC07+12 are Detectron2's, which are
+``voc07_ap50``, ``voc07_ap`` and ``voc07_ap75`` here.
 """
 
+import copy
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from sslbench.api import (
     ConfigError,
@@ -33,12 +36,21 @@ from sslbench.data.box_images import BoxImages, Example
 from sslbench.data.datasets import LabelledDataset
 from sslbench.data.random import derive_seed
 from sslbench.data.spec import DatasetSpec
-from sslbench.errors import Diverged, PluginError
-from sslbench.metrics.ap import average_precision, detection_rows, resampled_precision, truth_rows
-from sslbench.nn.detector import LEAST_LEVELS, Detector, DetectorConfig, Targets, strides
+from sslbench.errors import DataError, PluginError
+from sslbench.metrics.box_scores import box_scores, deviation, resampled_box_scores, score_names
+from sslbench.metrics.box_table import detection_rows, of_trial, truth_rows, with_areas
+from sslbench.nn.detector import Detector, DetectorConfig, Targets, usable_strides
+from sslbench.nn.detector_training import DetectorTraining
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.preflight import preflight
+from sslbench.nn.resuming import Steps
 
-SAVE_EVERY = 60.0  # seconds between checkpoints
+Found = dict[str, Tensor]  # detections: items (N), labels (N), scores (N), boxes (N x 4)
+
+
+def _later(default: Any, **limits: Any) -> Any:
+    """A field that came later: what was measured before keeps its identity."""
+    return Field(default, json_schema_extra={"since": 2}, **limits)
 
 
 class DetectionConfig(Settings):
@@ -56,11 +68,10 @@ class DetectionConfig(Settings):
     weight_decay: float = Field(1e-4, ge=0)  # of all but norms
     warmup_steps: int = Field(1000, ge=0)
     schedule: Literal["step", "cosine"] = "step"
-    milestones: tuple[float, ...] = (
-        0.75,
-        11 / 12,
-    )  # of "step", as fractions of the run; x 0.1 each
+    milestones: tuple[float, ...] = (0.75, 11 / 12)  # of "step", of the run's length; x 0.1 each
     clip: float | None = Field(None, gt=0)  # gradient norm
+    trials: int = _later(1, ge=1)  # trainings with seeds of their own, of which the mean counts
+    full_summary: bool = _later(False)  # all of COCO's scores: also by size of objects, and recall
 
     @model_validator(mode="after")
     def _the_schedule_fits(self) -> "DetectionConfig":
@@ -87,7 +98,7 @@ class Detection(Evaluation):
     """Faster R-CNN, trained for a fixed number of steps; AP of the test images' boxes."""
 
     Config = DetectionConfig
-    metrics = (Metric("ap50"), Metric("ap"), Metric("ap75"))
+    metrics: tuple[Metric, ...] = tuple(map(Metric, score_names(full_summary=False)))
     freezes = False  # `detector.trainable: false` is checked below
     trial: ClassVar[Mapping[str, Any]] = {
         "short_sides": [96],
@@ -95,116 +106,159 @@ class Detection(Evaluation):
         "steps": 2,
         "warmup_steps": 1,
         "batch_size": 2,
+        "trials": 2,
         "detector": {"candidates": 100, "proposals": 50},
     }
+
+    def __init__(self, config: DetectionConfig) -> None:
+        super().__init__(config)
+        names = score_names(config.full_summary)
+        spreads = map(deviation, names if config.trials > 1 else ())
+        self.metrics = (
+            *map(Metric, names),
+            *(Metric(name, higher_is_better=False) for name in spreads),
+        )
 
     def unsupported(self, encoder: Encoder, dataset: DatasetSpec) -> str | None:
         if dataset.task != "detection":
             return f"detection learns from boxes; {dataset.name} is a {dataset.task} data set"
-        finest = self.config.detector.finest_stride
         try:
-            usable = [stride for stride in strides(encoder) if stride >= finest]
+            usable_strides(encoder, self.config.detector)
         except ConfigError as error:
             return str(error)
-        if len(usable) < LEAST_LEVELS:
-            return (
-                f"detection needs maps of {LEAST_LEVELS} strides from {finest} on; "
-                f"{encoder.config.name} has {len(usable)}"
-            )
         return None
 
     def run(
         self, subject: Subject, dataset: LabelledDataset, context: EvaluationContext
     ) -> Outcome:
         config: DetectionConfig = self.config
-        classes = dataset.spec.levels[0].classes
-        before = {name: value.clone() for name, value in subject.encoder.state_dict().items()}
-        with _own_randomness(context.device):
-            torch.manual_seed(derive_seed(context.seed, "detection", "heads"))
-            detector = Detector(subject.encoder, classes, config.detector).to(context.device)
-            train = BoxImages(
-                dataset.images("train"),
-                dataset.boxes("train"),
-                config.short_sides,
-                config.long_side,
-                keep_ignored=config.learn_ignored,
-            )
-            _fit(detector, train, config, context)
-        if not config.detector.trainable:
-            for name, value in subject.encoder.state_dict().items():
-                if not torch.equal(value.cpu(), before[name].cpu()):
-                    raise PluginError(
-                        f"detection changed {name} of an encoder it was to leave alone"
-                    )
-        return Outcome(_measured(detector, dataset, config, context), chosen={})
+        truth = _truth(dataset, config)
+        box_scores(truth)  # raises now, not after the training, if they are not defined
+        both = [*dataset.boxes("train"), *dataset.boxes("test")]
+        context.log("boxes_left_out", sum(of.left_out for of in both))
+        trials = _Trials(subject.encoder, dataset, config, context)
+        devices = [context.device] if context.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # put back afterwards
+            trials.run()
+        tables = [_table(truth, found, config) for found in trials.found]
+        if config.trials > 1:
+            tables = [of_trial(table, number) for number, table in enumerate(tables)]
+        return Outcome(pa.concat_tables(tables).combine_chunks(), chosen=trials.facts)
 
     @staticmethod
     def score(table: pa.Table) -> Scores:
-        return average_precision(table)
+        return box_scores(table)
 
     @staticmethod
     def resampler(table: pa.Table) -> Callable[[npt.NDArray[np.int64]], Scores]:
-        return resampled_precision(table)
+        return resampled_box_scores(table)
 
 
-def _fit(
-    detector: Detector, train: BoxImages, config: DetectionConfig, context: EvaluationContext
-) -> None:
-    optimizer = torch.optim.SGD(_groups(detector, config), lr=config.lr, momentum=config.momentum)
-    first = 0
-    state = context.checkpoint.load()
-    if state is not None:
-        detector.load_state_dict(state["detector"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-    detector.train()
-    order = train.drawn(context.seed, config.steps, config.batch_size, config.flip)
-    saved = time.monotonic()
-    for step, examples in enumerate(train.batches(order[first:]), start=first):
-        # torchvision samples anchors and regions from the global generator.
-        torch.manual_seed(derive_seed(context.seed, "detection", "step", step))
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate(step)
-        losses = detector.losses(*_on_device(examples, context.device))
-        loss = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(loss):
-            terms = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-            raise Diverged(
-                f"detection: the loss of step {step} is not finite ({terms}). Lower lr "
-                f"(now {config.lr:g}), set clip, or lengthen warmup_steps "
-                f"(now {config.warmup_steps})"
-            )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if config.clip is not None:
-            nn.utils.clip_grad_norm_(detector.parameters(), config.clip)
-        optimizer.step()
-        context.progress(step + 1, config.steps)
-        if step % 20 == 0:
-            context.log("detection_loss", loss.item())
-        if time.monotonic() - saved > SAVE_EVERY:
-            context.checkpoint.save(
-                {
-                    "step": step + 1,
-                    "detector": detector.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                }
-            )
-            saved = time.monotonic()
+class _Trials:
+    """Trainings from the same weights, one after another, and what each detector finds.
 
+    Stopped and resumed equals never stopped.
+    """
 
-def _groups(detector: Detector, config: DetectionConfig) -> list[dict[str, Any]]:
-    norms = {
-        parameter
-        for module in detector.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm)
-        for parameter in module.parameters()
-    }
-    trained = [p for p in detector.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p not in norms], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p in norms], "weight_decay": 0.0},
-    ]
+    def __init__(
+        self,
+        encoder: Encoder,
+        dataset: LabelledDataset,
+        config: DetectionConfig,
+        context: EvaluationContext,
+    ) -> None:
+        self.encoder, self.config, self.context = encoder, config, context
+        self.classes = dataset.spec.levels[0].classes
+        sizes = (config.short_sides, config.long_side)
+        self.train = BoxImages(
+            dataset.images("train"),
+            dataset.boxes("train"),
+            *sizes,
+            keep_ignored=config.learn_ignored,
+        )
+        if not self.train.shows_boxes:
+            raise DataError(f"{dataset.spec.name}, train: not one box to learn from")
+        self.test = BoxImages(dataset.images("test"), dataset.boxes("test"), *sizes)
+        self.shown = self.test.in_order(config.batch_size)
+        self.found: list[Found] = []  # of the trials that are over
+        self.facts: Mapping[str, Any] = {}  # what a detector is made of
+        self.training: DetectorTraining | None = None
+        self.steps = Steps(context, self._state)
+
+    def run(self) -> None:
+        saved = self.context.checkpoint.load()
+        if saved is not None:
+            self.found = list(saved["found"])
+        for number in range(len(self.found), self.config.trials):
+            self.training = self._training(number)
+            if saved is not None and saved["training"] is not None:
+                self.training.load(saved["training"])
+            saved = None
+            self._fit(self.training, number)
+            found = self._detections(self.training.detector)
+            self.training = None  # before `found` grows: a checkpoint holds a trial once
+            self.found.append(found)
+
+    def _state(self) -> dict[str, Any]:
+        training = None if self.training is None else self.training.state()
+        return {"found": self.found, "training": training}
+
+    def _training(self, number: int) -> DetectorTraining:
+        config = self.config
+        torch.manual_seed(derive_seed(self._seed(number), "detection", "heads"))
+        encoder = copy.deepcopy(self.encoder)  # the next trial starts from the same weights
+        detector = Detector(encoder, self.classes, config.detector).to(self.context.device)
+        self.facts = preflight(detector, self.encoder)
+        return DetectorTraining(detector, config.momentum, config.weight_decay, config.clip)
+
+    def _fit(self, training: DetectorTraining, number: int) -> None:
+        config, seed = self.config, self._seed(number)
+        training.detector.train()
+        order = self.train.drawn(seed, config.steps, config.batch_size, config.flip)
+        for examples in self.train.batches(order[training.done :]):
+            step = training.done
+            images, targets = _on_device(examples, self.context.device)
+            step_seed = derive_seed(seed, "detection", "step", step)
+            loss = training.step(images, targets, config.rate(step), step_seed)
+            if step % 20 == 0:
+                self.context.log("detection_loss", loss)
+            self._tell(step + 1)
+        if not config.detector.trainable:
+            self._check_frozen(training.detector)
+        self.steps.save()  # the test may take minutes, too
+
+    def _detections(self, detector: Detector) -> Found:
+        """In pixels of the images as they are stored."""
+        detector.eval()
+        parts: list[Found] = []
+        for batch, examples in enumerate(self.test.batches(self.shown), start=1):
+            images, _ = _on_device(examples, self.context.device)
+            for example, found in zip(examples, detector.detect(images), strict=True):
+                parts.append(
+                    {
+                        "items": torch.full_like(found["labels"].cpu(), example.position),
+                        "labels": found["labels"].cpu(),
+                        "scores": found["scores"].cpu(),
+                        "boxes": found["boxes"].cpu() / example.scale,
+                    }
+                )
+            self._tell(self.config.steps + batch)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _tell(self, done: int) -> None:
+        """Of this trial, in batches of training and test."""
+        each = self.config.steps + len(self.shown)
+        self.steps.tell(len(self.found) * each + done, self.config.trials * each)
+
+    def _check_frozen(self, detector: Detector) -> None:
+        after = detector.encoder.state_dict()
+        for name, value in self.encoder.state_dict().items():
+            if not torch.equal(value, after[name]):
+                raise PluginError(f"detection changed {name} of an encoder it was to leave alone")
+
+    def _seed(self, number: int) -> int:
+        seed = self.context.seed
+        return seed if number == 0 else derive_seed(seed, "detection", "trial", number)
 
 
 def _on_device(examples: list[Example], device: torch.device) -> tuple[list[Tensor], list[Targets]]:
@@ -216,42 +270,24 @@ def _on_device(examples: list[Example], device: torch.device) -> tuple[list[Tens
     return images, targets
 
 
-def _measured(
-    detector: Detector,
-    dataset: LabelledDataset,
-    config: DetectionConfig,
-    context: EvaluationContext,
-) -> pa.Table:
-    """A row per truth box and per detection, in pixels of the image as it is stored."""
-    detector.eval()
+def _truth(dataset: LabelledDataset, config: DetectionConfig) -> pa.Table:
+    """A row per box of the test images."""
     boxes = dataset.boxes("test")
-    test = BoxImages(dataset.images("test"), boxes, config.short_sides, config.long_side)
-    items = np.repeat(np.arange(len(boxes)), [len(found.classes) for found in boxes])
-    truth = truth_rows(
-        items,
-        np.concatenate([found.classes for found in boxes]),
-        np.concatenate([found.xyxy for found in boxes]),
-        np.concatenate([found.ignore for found in boxes]),
+    table = truth_rows(
+        np.repeat(np.arange(len(boxes)), [len(of.classes) for of in boxes]),
+        np.concatenate([of.classes for of in boxes]),
+        np.concatenate([of.xyxy for of in boxes]),
+        np.concatenate([of.ignore for of in boxes]),
     )
-    parts = [truth]
-    for examples in test.batches(test.in_order(config.batch_size)):
-        images, _ = _on_device(examples, context.device)
-        for example, found in zip(examples, detector.detect(images), strict=True):
-            count = len(found["scores"])
-            parts.append(
-                detection_rows(
-                    np.full(count, example.position),
-                    found["labels"].cpu().numpy(),
-                    found["scores"].cpu().numpy(),
-                    (found["boxes"].cpu() / example.scale).numpy(),
-                )
-            )
-    return pa.concat_tables(parts).combine_chunks()
+    if not config.full_summary:
+        return table
+    return with_areas(table, np.concatenate([of.areas for of in boxes]))
 
 
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """The global generators are put back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
+def _table(truth: pa.Table, found: Found, config: DetectionConfig) -> pa.Table:
+    """A row per truth box and per detection of a trial."""
+    items, labels, scores, boxes = (
+        found[name].numpy() for name in ("items", "labels", "scores", "boxes")
+    )
+    table = detection_rows(items, labels, scores, boxes)
+    return pa.concat_tables([truth, with_areas(table, None) if config.full_summary else table])

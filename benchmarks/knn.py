@@ -38,6 +38,7 @@ from sslbench.metrics.accuracy import (
     top_values,
 )
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.layers import OUTPUT, no_such_layer
 from sslbench.nn.search import nearest
 
 VOTES = 2**18  # numbers in a block of queries x classes or neighbours: 2 MiB
@@ -50,6 +51,7 @@ class KNNConfig(Settings):
     headline: int = Field(20, ge=1)  # which of them gives top1 and top5
     temperature: float = Field(0.07, gt=0)
     level: int = Field(0, ge=0)  # of the labels; 0 is the finest
+    layer: int = Field(OUTPUT, ge=OUTPUT, json_schema_extra={"since": 2})  # 0 is the finest map
 
     @model_validator(mode="after")
     def _headline_is_measured(self) -> "KNNConfig":
@@ -74,20 +76,21 @@ class KNN(Evaluation):
         self.metrics = (*type(self).metrics, *each)
 
     def unsupported(self, encoder: Encoder, dataset: DatasetSpec) -> str | None:
-        return dataset.not_classified(self.config.level)
+        reason = dataset.not_classified(self.config.level)
+        return reason or no_such_layer(encoder, self.config.layer)
 
     def run(
         self, subject: Subject, dataset: LabelledDataset, context: EvaluationContext
     ) -> Outcome:
         config = self.config
-        bank = context.features(subject.encoder, dataset, "train")
+        bank = context.features(subject.encoder, dataset, "train", config.layer)
         most = max(config.neighbours)
         if most > len(bank.x):
             raise DataError(
                 f"knn: {dataset.spec.name} has {len(bank.x)} training images, fewer than "
                 f"k = {most}. Set smaller settings.neighbours and settings.headline"
             )
-        test = context.features(subject.encoder, dataset, "test")
+        test = context.features(subject.encoder, dataset, "test", config.layer)
         similarity, position = nearest(
             test.x, bank.x, most, context.device, on_progress=context.progress
         )

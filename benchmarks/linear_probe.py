@@ -39,14 +39,15 @@ from sslbench.api import (
     register_evaluation,
 )
 from sslbench.data.datasets import LabelledDataset, chosen_images
-from sslbench.data.images import HeldImages, ImageSet, MappedImages
-from sslbench.data.loaders import ViewLoader
+from sslbench.data.images import ImageSet
+from sslbench.data.loaders import single_views
 from sslbench.data.random import derive_seed
-from sslbench.data.recipe import Recipe, ViewConfig
+from sslbench.data.recipe import Recipe
 from sslbench.data.spec import DatasetSpec
 from sslbench.metrics.accuracy import RANKS, means, prediction_table, top_values
 from sslbench.nn.blocks import BlockInput, block_inputs, read_images
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.layers import OUTPUT, no_such_layer
 from sslbench.nn.linear import Rows, Setting, Standardiser
 from sslbench.nn.linear_selection import Choice, Regime
 from sslbench.nn.linear_training import CachedBatches, EncodedViews, Stream
@@ -71,6 +72,7 @@ class LinearProbeConfig(Settings):
     selection: Literal["held_out", "paper"] = "held_out"
     level: int = Field(0, ge=0)  # of the labels; 0 is the finest
     augment: Recipe | None = _later(None)  # null: features of centre views, computed once
+    layer: int = _later(OUTPUT, ge=OUTPUT)  # of the encoder; 0 is the finest map
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = _later(())  # last n each; none: the output
     mean_patch: tuple[bool, ...] = _later((False,), min_length=1)  # added to the blocks' or not
     standardise: bool = _later(True)
@@ -87,6 +89,8 @@ class LinearProbeConfig(Settings):
             raise ValueError("schedule: step needs milestones, and only it has them")
         if True in self.mean_patch and not self.blocks:
             raise ValueError("mean_patch: true needs blocks")
+        if self.layer != OUTPUT and (self.blocks or self.augment is not None):
+            raise ValueError("layer: goes with neither blocks nor augment, which read no layer")
         return self
 
     @property
@@ -132,6 +136,7 @@ class LinearProbe(Evaluation):
 
     def unsupported(self, encoder: Encoder, dataset: DatasetSpec) -> str | None:
         reason = dataset.not_classified(self.config.level)
+        reason = reason or no_such_layer(encoder, self.config.layer)
         if reason is not None:
             return reason
         try:
@@ -187,7 +192,8 @@ class _Images:
 
     def features(self, split: Split, inputs: Sequence[BlockInput]) -> tuple[list[Tensor], Tensor]:
         if not self.config.blocks:
-            features = self.context.features(self.encoder, self.dataset, split)
+            layer = self.config.layer
+            features = self.context.features(self.encoder, self.dataset, split, layer)
             return [features.x], features.y[:, self.config.level]
         images, labels = self._images(split)
         views = self.context.centre_views(images)
@@ -208,16 +214,14 @@ class _Images:
             labels = labels.to(context.device)
             return CachedBatches(rows, labels, config.batch_size, context.seed), standardise
         images, labels = self._images(split)
-        views = ViewLoader(
+        views = single_views(
             images,
             config.augment,
-            (ViewConfig(),),
             context.image_size,
             config.batch_size,
             derive_seed(context.seed, "linear_probe"),
             device=context.device,
             workers=context.workers,
-            path="batched" if isinstance(images, HeldImages | MappedImages) else "workers",
         )
         labels = labels.to(context.device)
         return EncodedViews(self.encoder, views, labels, inputs, standardise), standardise

@@ -32,6 +32,7 @@ from sslbench.nn import (
     Level,
     MemoryBank,
     embed_views,
+    head_artifacts,
     kmeans,
     mlp,
     scaling,
@@ -112,9 +113,13 @@ class DeepCluster(Method):
         return cast(list[MemoryBank], list(self.banks))
 
     def artifacts(self) -> dict[str, Tensor]:
-        """The prototypes of each clustering; they stand side by side, so none has parents."""
+        """The prototypes of each clustering, and the head in whose space they lie.
+
+        Clusterings stand side by side, so no prototype has parents.
+        """
         found = self.clusters.artifacts()
-        return {name: rows for name, rows in found.items() if name.startswith("prototypes")}
+        found = {name: rows for name, rows in found.items() if name.startswith("prototypes")}
+        return {**found, **head_artifacts(self.head)} if found else {}
 
 
 def _clustered(features: Tensor, size: int, seed: int, iterations: int) -> Level:

@@ -31,6 +31,7 @@ from sslbench.nn import (
     FeatureQueue,
     Level,
     MomentumCopy,
+    head_artifacts,
     hierarchical_kmeans,
     independent_kmeans,
     info_nce,
@@ -217,4 +218,6 @@ class HCSC(Method):
         return torch.stack(losses).mean()
 
     def artifacts(self) -> dict[str, Tensor]:
-        return self.clusters.artifacts()
+        """Prototypes and their parents, and the head in whose space they lie."""
+        found = self.clusters.artifacts()
+        return {**found, **head_artifacts(self.head)} if found else {}

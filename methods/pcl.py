@@ -31,6 +31,7 @@ from sslbench.nn import (
     FeatureQueue,
     Level,
     MomentumCopy,
+    head_artifacts,
     independent_kmeans,
     info_nce,
     mlp,
@@ -182,4 +183,6 @@ class PCL(Method):
         return columns, torch.arange(len(columns), device=columns.device) != own
 
     def artifacts(self) -> dict[str, Tensor]:
-        return self.clusters.artifacts()
+        """Prototypes and their parents, and the head in whose space they lie."""
+        found = self.clusters.artifacts()
+        return {**found, **head_artifacts(self.head)} if found else {}

@@ -31,6 +31,7 @@ from sslbench.nn import (
     FeatureQueue,
     cross_view_entropy,
     embed_views,
+    head_artifacts,
     mlp,
     scaling,
     sinkhorn_knopp,
@@ -142,7 +143,9 @@ class SwAV(Method):
         return unit(self.head(self.encoder(images))) @ unit(self.prototypes.weight).T
 
     def artifacts(self) -> dict[str, Tensor]:
-        return {"prototypes_0": unit(self.prototypes.weight.detach())}
+        """The prototypes, and the head in whose space they lie."""
+        prototypes = unit(self.prototypes.weight.detach())
+        return {"prototypes_0": prototypes, **head_artifacts(self.head)}
 
 
 def swapped_prediction(

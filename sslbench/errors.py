@@ -19,6 +19,14 @@ class PluginError(SSLBenchError):
     """A method or an evaluation that breaks its contract."""
 
 
+class NotApplicable(SSLBenchError):
+    """An evaluation that has nothing to measure, as the run that it is given shows.
+
+    Recorded as skipped, with the message as the reason; no failure. What the encoder and the data
+    set alone tell belongs in ``Evaluation.unsupported``, which is asked while planning.
+    """
+
+
 class UnknownPluginError(PluginError):
     """A name that no plugin has."""
 

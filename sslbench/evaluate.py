@@ -30,7 +30,7 @@ from sslbench.config import Tree, build, fingerprint
 from sslbench.data.datasets import LabelledDataset
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import CentreViews, embed_batches
-from sslbench.errors import Interrupted, PluginError, StoreError, UnwritableError
+from sslbench.errors import Interrupted, NotApplicable, PluginError, StoreError, UnwritableError
 from sslbench.features import BATCH, FeatureStore
 from sslbench.memory import PeakMemory
 from sslbench.nn.digest import tensors_digest
@@ -70,8 +70,8 @@ def evaluate(
     """The record of one evaluation; the caller writes it, the outcomes are on disk by then.
 
     ``on_progress`` is told (done, total) and may raise Interrupted. Whatever a plugin raises
-    becomes a record of a failure; Interrupted and UnwritableError pass through. Raises ConfigError
-    for wrong settings, UnknownPluginError for a protocol that no plugin has.
+    becomes a record, of what is skipped for NotApplicable or else of a failure; Interrupted and
+    UnwritableError pass. Raises ConfigError for wrong settings, UnknownPluginError for no plugin.
     """
     began = time.monotonic()
     plugin = evaluations.get(config.evaluation)
@@ -113,6 +113,8 @@ def evaluate(
         }
     except (Interrupted, UnwritableError):
         raise
+    except NotApplicable as error:
+        changes = {"status": "skipped", "reason": str(error)}
     except Exception as error:  # a plugin may raise anything, and the other runs go on
         failure = Failure.of(error)
         changes = {"failure": failure, "reason": failure.message}
@@ -163,11 +165,10 @@ def scored(
             f"{table.num_rows} rows of {table.column_names}"
         )
     values = evaluation.score(table)
-    expected = [metric.name for metric in evaluation.metrics]
-    if set(values) != set(expected):
+    metrics = {metric.name: metric for metric in evaluation.metrics_of(table)}
+    if set(values) != set(metrics):
         raise PluginError(
-            f"evaluation {name!r}: score gives {sorted(values)}, "
-            f"metrics declares {sorted(expected)}"
+            f"evaluation {name!r}: score gives {sorted(values)}, metrics declares {sorted(metrics)}"
         )
     bad = [metric for metric, value in values.items() if not math.isfinite(value)]
     if bad:
@@ -184,12 +185,13 @@ def scored(
         rows, evaluation.score, means, evaluation.resampler(table), halves=evaluation.halves
     )
     scores = {}
-    for metric in evaluation.metrics:
-        bounds = measured.intervals.get(metric.name)
+    for key, metric in metrics.items():
+        bounds = measured.intervals.get(key)
         if bounds is not None and metric.unit == "%":  # centring may leave what a share can be
-            bounds = (max(bounds[0], 0.0), min(bounds[1], 100.0))
-        scores[metric.name] = Score(
-            value=float(values[metric.name]),
+            low = bounds[0] if metric.adjusted else max(bounds[0], 0.0)
+            bounds = (low, min(bounds[1], 100.0))
+        scores[key] = Score(
+            value=float(values[key]),
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
             interval=bounds and Interval(low=bounds[0], high=bounds[1], method=measured.how),
@@ -209,7 +211,7 @@ def marks_of(config: EvaluationConfig, evaluation: Evaluation, dataset: Labelled
         "settings": evaluation.config.hashed(),
         "preprocessing": {**config.preprocessing.hashed(), "antialias": True},
         "data": {"digest": dataset.digest, "subset": dataset.spec.subset},
-        "split": "test",
+        "split": evaluation.split,
         "selection": evaluation.selection,
         "precision": "fp32",
     }

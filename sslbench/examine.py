@@ -100,12 +100,11 @@ class Examiner:
         if manifest is None or manifest.status != "done":
             return False
         record = self.store.record(run, wanted.id)
-        return (
-            record is not None
-            and record.status == "done"
-            and record.encoder_digest == manifest.encoder_digest
-            and record.spread_sha256 is not None  # older records kept nothing to compare by
-        )
+        if record is None or record.encoder_digest != manifest.encoder_digest:
+            return False
+        if record.status == "done":
+            return record.spread_sha256 is not None  # older records kept nothing to compare by
+        return record.status == "skipped"
 
     def run(self, examinations: Sequence[Examination]) -> Tally:
         """Those that have no record. Interrupted passes through."""
@@ -164,6 +163,9 @@ class Examiner:
         if record.failure is not None:
             self.watcher.finished(f"{one.title}: FAILED, {record.failure.message}")
             return record.failure
+        if record.status == "skipped":
+            self.watcher.finished(f"{one.title}: skipped, {record.reason}")
+            return None
         score = record.scores[record.headline]
         self.watcher.finished(
             f"{one.title}: {record.headline} {score.value:.1f}{score.unit} "

@@ -123,6 +123,7 @@ def test_a_unit_of_its_own_is_only_asked_to_be_better_than_nothing(
         ),
         ({"leak": "found = (labels + 1) % 36"}, "plain colours", "top1 is 0.0 where classes are"),
         ({"unit": '"", False'}, "plain colours", "no better than"),
+        ({"unit": '"%", adjusted=True'}, "plain colours", "but chance is 0.0: do test labels"),
         (  # state beside the table
             {"score": "CALLS.append(0); right = right | (np.arange(len(right)) < len(CALLS))"},
             "scores match the metrics",

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sslbench.api import Evaluation, Metric, Outcome, Settings, evaluations
+from sslbench.api import Evaluation, Metric, NotApplicable, Outcome, Settings, evaluations
 from sslbench.config import fingerprint
 from sslbench.data.datasets import open_dataset
 from sslbench.data.spec import dataset_spec
@@ -201,6 +201,28 @@ def test_scores_that_break_the_contract_are_named(evaluated, toy, attributes, me
     assert record.failure.kind == "PluginError"
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(record.failure.message)
+
+
+def test_what_does_not_apply_becomes_a_record_with_its_reason_and_no_failure(evaluated, toy, store):
+    def act(subject, dataset, context):
+        raise NotApplicable("there is nothing to measure")
+
+    config, record = evaluated(toy(act=act))
+    assert (record.status, record.reason) == ("skipped", "there is nothing to measure")
+    assert record.failure is None
+    assert record.scores == {}
+    assert not store.evaluation_file("run", config.id, "parquet").exists()
+
+
+def test_scores_that_the_data_adds_are_measured_too(evaluated, toy, monkeypatch):
+    name = toy(score=lambda table: {"half": 0.5, "half_finest": -0.5})
+    more = (Metric("half"), Metric("half_finest", adjusted=True))
+    monkeypatch.setattr(evaluations.get(name), "metrics_of", lambda self, table: more)
+    _, record = evaluated(name)
+    assert list(record.scores) == ["half", "half_finest"]
+    # Of a percentage adjusted for chance an interval may lie below 0; one of a share may not.
+    assert record.scores["half_finest"].interval.low == -0.5
+    assert record.scores["half"].interval.low == 0.5
 
 
 def test_a_plugin_s_own_error_becomes_a_record_with_its_traceback(evaluated, toy, store):

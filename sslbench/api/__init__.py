@@ -21,7 +21,7 @@ from sslbench.api.method import (
     ParamGroup,
 )
 from sslbench.config import Auto, Settings, distinct, settled
-from sslbench.errors import ConfigError, DataError
+from sslbench.errors import ConfigError, DataError, NotApplicable
 from sslbench.registry import EVALUATIONS, METHODS, Registry
 
 methods: Registry[Method] = Registry(METHODS, Method)  # type: ignore[type-abstract]
@@ -43,6 +43,7 @@ __all__ = [
     "Method",
     "Metric",
     "Needs",
+    "NotApplicable",
     "Outcome",
     "ParamGroup",
     "Scores",

@@ -32,6 +32,7 @@ class Metric:
     name: str
     unit: str = "%"
     higher_is_better: bool = True
+    adjusted: bool = False  # for chance, as AMI: 0 for labels at random, below it for worse
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Evaluation(ABC):
     metrics: tuple[Metric, ...]  # the first is the headline; an instance may add what it was set to
     freezes: ClassVar[bool] = True  # the runner checks that the encoder came back unchanged
     version: int = 1  # part of the fingerprint; an instance's may depend on what it was set to
+    split: Split = "test"  # whose images are the items; an instance may be set to another
     halves: ClassVar[bool] = False  # repeated items bias the scores: intervals by half-samples
     trial: ClassVar[Mapping[str, Any]] = {}  # settings that make any protocol a matter of seconds
 
@@ -124,7 +126,18 @@ class Evaluation(ABC):
     def run(
         self, subject: Subject, dataset: "LabelledDataset", context: EvaluationContext
     ) -> Outcome:
-        """Measure. Selects on held-out training images only; scores test images once."""
+        """Measure. Selects on held-out training images only; scores test images once.
+
+        Raises NotApplicable where the subject lacks what is to be measured, such as prototypes.
+        """
+
+    def metrics_of(self, table: pa.Table) -> tuple[Metric, ...]:
+        """All that ``score`` gives of a table: ``metrics``, and what the data adds to them.
+
+        Such as a score for each level of its labels. Pure, and the same for every resample.
+        """
+        del table
+        return self.metrics
 
     @staticmethod
     @abstractmethod

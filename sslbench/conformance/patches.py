@@ -16,18 +16,20 @@ CLASSES, TRAIN, TEST = 4, 320, 200
 COLOURS = np.array([[230, 30, 30], [30, 230, 30], [30, 30, 230], [230, 230, 230]])
 
 
-def patches(shuffled: bool) -> LabelledDataset:
+def patches(shuffled: bool, several: bool = False) -> LabelledDataset:
     """Plain colours with a little noise, one per class: the easiest data set. Or shuffled labels,
-    of which nothing can be learnt."""
+    of which nothing can be learnt. ``several``: the lower half of every fifth image has a
+    colour of its own, so that an image shows one class or two."""
     spec = DatasetSpec(
         name="patches",
+        task="multilabel" if several else "classification",
         levels=(Level(name="colour", classes=CLASSES),),
         splits={"train": TRAIN, "test": TEST},
         source="rendered",
         image_size=32,
         options={"shuffled": shuffled},
     )
-    return LabelledDataset(spec, None, _Patches(shuffled))
+    return LabelledDataset(spec, None, _Patches(shuffled, several))
 
 
 def other_test_labels(spec: DatasetSpec) -> LabelledDataset:
@@ -36,8 +38,8 @@ def other_test_labels(spec: DatasetSpec) -> LabelledDataset:
 
 
 class _Patches:
-    def __init__(self, shuffled: bool) -> None:
-        self.shuffled = shuffled
+    def __init__(self, shuffled: bool, several: bool) -> None:
+        self.shuffled, self.several = shuffled, several
 
     def faults(self) -> list[str]:
         return []
@@ -53,10 +55,16 @@ class _Patches:
         draws = np.random.default_rng([count, 1])
         labels = np.arange(count) % CLASSES
         noise = draws.integers(-20, 20, (count, 3, 32, 32))
-        pixels = np.clip(COLOURS[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
+        colours = np.broadcast_to(COLOURS[labels][:, :, None, None], noise.shape).copy()
+        table = labels[:, None]
+        if self.several:
+            lower = np.where(np.arange(count) % 5 < 4, labels, draws.integers(0, CLASSES, count))
+            colours[:, :, 16:] = COLOURS[lower][:, :, None, None]
+            table = (np.stack([labels, lower])[:, :, None] == np.arange(CLASSES)).any(axis=0)
+        pixels = np.clip(colours + noise, 0, 255).astype(np.uint8)
         if self.shuffled:
-            labels = draws.permutation(labels)
-        return SplitData(HeldImages(torch.from_numpy(pixels)), labels[:, None].astype(np.int64))
+            table = draws.permutation(table)
+        return SplitData(HeldImages(torch.from_numpy(pixels)), table.astype(np.int64))
 
 
 class _Moved(EmbeddedSource):

@@ -65,6 +65,11 @@ class BoxImages(Dataset[Example | DataError]):
         self.held = len(short_sides) == 1 and 3 * height * width * len(images) <= HELD_BYTES
         self._shown: dict[int, tuple[Tensor, Tensor]] = {}
 
+    @property
+    def shows_boxes(self) -> bool:
+        """Whether there is any box at all in what is shown."""
+        return any((self.keep_ignored | ~found.ignore).any() for found in self.boxes)
+
     def drawn(self, seed: int, steps: int, batch_size: int, flip: bool) -> list[list[Showing]]:
         """Every step's images: all of them in one random order after another."""
         batches: list[list[Showing]] = []

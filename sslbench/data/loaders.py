@@ -88,6 +88,33 @@ class ViewLoader:
             yield planned_views(images, self.plan, self.seed, epoch, index), index
 
 
+def single_views(
+    images: ImageSet,
+    recipe: Recipe,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    *,
+    device: torch.device,
+    workers: int,
+) -> ViewLoader:
+    """One view of every image in every epoch; ``workers`` processes decode those that are files.
+
+    Raises DataError as ``ViewLoader`` does.
+    """
+    return ViewLoader(
+        images,
+        recipe,
+        (ViewConfig(),),
+        image_size,
+        batch_size,
+        seed,
+        device=device,
+        workers=workers,
+        path="batched" if isinstance(images, HeldImages | MappedImages) else "workers",
+    )
+
+
 @dataclass(frozen=True)
 class CentreViews:
     """The evaluation view of every image: iterate for N x 3 x S x S batches in data set order."""

@@ -1,6 +1,6 @@
 """Which rows of a suite are shown: those whose encoder is here, at most eight, one seed each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,11 @@ class Exhibit:
     folder: Path  # of the run
     manifest: Manifest
     encoder: EncoderConfig
-    records: tuple[Record, ...]  # of its evaluations
+    named: Mapping[str, Record]  # of its evaluations, by file name
+
+    @property
+    def records(self) -> list[Record]:
+        return list(self.named.values())
 
     @property
     def path(self) -> Path:
@@ -150,8 +154,9 @@ def _exhibit(store: Store, row: Row, title: str, manifest: Manifest | None) -> E
     except (SafetensorError, OSError) as error:
         raise SSLBenchError(f"{path} cannot be read ({error})") from error
     encoder = build(EncoderConfig, manifest.config["encoder"], f"{row.run}: encoder")
-    known = (store.record(row.run, name) for name in row.evaluations.values())
-    return Exhibit(title, folder, manifest, encoder, tuple(r for r in known if r is not None))
+    known = {name: store.record(row.run, name) for name in row.evaluations.values()}
+    named = {name: record for name, record in known.items() if record is not None}
+    return Exhibit(title, folder, manifest, encoder, named)
 
 
 def _spread(rows: list[Row]) -> list[str]:

@@ -1,9 +1,9 @@
 """The hierarchy of prototypes that a method found, with training images at every node.
 
 As figure 1 of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding", arXiv:2202.00455.
-Which images a prototype has is the last clustering of the run. A prototype itself lives in the
-space of a head that is not exported, so the images shown are those whose features are nearest to
-the mean feature of all that it has.
+Which images a prototype has is the last clustering of the run. A prototype itself lies in the space
+of the method's head and features do not, so the images shown are those whose features are nearest
+to the mean feature of all that it has.
 """
 
 import numpy as np

@@ -2,7 +2,9 @@
 
 By class, as VOC2007 ranks images (Everingham et al., "The PASCAL Visual Object Classes Challenge",
 IJCV 88, 2010, section 3.4.1) and as PCL (arXiv:2005.04966, released code) measures linear SVMs: the
-area under the interpolated curve of precision over recall, then the mean over classes.
+area under the interpolated curve of precision over recall, then the mean over classes. It is never
+below scikit-learn's ``average_precision_score``, which takes the curve as it is; the two are equal
+where precision never rises with recall.
 
 By image, as HCSC's released code does (arXiv:2202.00455): within each image its classes are ranked,
 and the mean is over images. It answers another question on another curve, is higher or lower on
@@ -11,6 +13,9 @@ the same scores, and compares with no mAP of VOC. So it has a name and a functio
 Labels are 1 (shown), 0 (not shown) and -1 (only as difficult: neither hit nor miss). Of equal
 scores all enter the ranking at once, so the order of rows or classes never matters.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +49,20 @@ def mean_class_average_precision(labels: Ints, scores: Floats) -> float:
     return float(class_average_precision(labels, scores).mean())
 
 
+def resampled_average_precision(
+    labels: Ints, scores: Floats
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """``class_average_precision`` (C) of resamples of images, which are ranked only once.
+
+    The function is handed how often each image occurs (N). A class that no image of a resample
+    shows is NaN. Raises DataError as ``class_average_precision`` does, but for absent classes.
+    """
+    _check(labels, scores)
+    pairs = zip(labels.T, scores.T, strict=True)
+    classes = [_Ranked.of(column, ranks) for column, ranks in pairs]
+    return lambda times: np.array([ranked.area(times) for ranked in classes])
+
+
 def per_image_average_precision(labels: Ints, scores: Floats) -> NDArray[np.float64]:
     """HCSC's "AP" of each image (N), ranking classes; no mAP, see above. Labels, scores: N x C.
 
@@ -62,6 +81,37 @@ def per_image_average_precision(labels: Ints, scores: Floats) -> NDArray[np.floa
     return np.array(
         [100 * average_precision_score(row[row >= 0], ranks[row >= 0]) for row, ranks in pairs]
     )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Images by their scores for a class, best first, those left out that do not count."""
+
+    order: NDArray[np.intp]  # n
+    hits: NDArray[np.intp]  # h, the places of images that show the class
+    ends: NDArray[np.intp]  # h, the last place of the same score as a hit's
+    lasts: NDArray[np.intp]  # h, the last hit of the same score
+
+    @classmethod
+    def of(cls, labels: Ints, scores: Floats) -> "_Ranked":
+        counted = np.flatnonzero(labels >= 0)
+        order = counted[np.argsort(-scores[counted], kind="stable")]
+        falling = -scores[order]
+        hits = np.flatnonzero(labels[order] == 1)
+        ends = np.searchsorted(falling, falling[hits], side="right") - 1
+        return cls(order, hits, ends, np.searchsorted(hits, ends, side="right") - 1)
+
+    def area(self, times: NDArray[np.int64]) -> float:
+        """``_interpolated_area`` where each image occurs so often; NaN if none shows the class."""
+        drawn = times[self.order]
+        gained = drawn[self.hits]
+        found = gained.cumsum()
+        if len(found) == 0 or found[-1] == 0:
+            return float("nan")
+        seen = drawn.cumsum()[self.ends]
+        precision = found[self.lasts] / np.maximum(seen, 1)
+        best = np.maximum.accumulate(precision[::-1])[::-1]
+        return float(100 * (gained * best).sum() / found[-1])
 
 
 def _interpolated_area(labels: Ints, scores: Floats) -> float:

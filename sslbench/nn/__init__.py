@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from sslbench.nn.config import EncoderConfig
     from sslbench.nn.encoder import Encoder
-    from sslbench.nn.heads import mlp
+    from sslbench.nn.heads import head_artifacts, mlp
     from sslbench.nn.losses import (
         batch_info_nce,
         info_nce,
@@ -52,6 +52,7 @@ __all__ = [
     "cross_view_entropy",
     "drawn_products",
     "embed_views",
+    "head_artifacts",
     "hierarchical_kmeans",
     "independent_kmeans",
     "info_nce",
@@ -83,6 +84,7 @@ _HOMES = {
     "cross_view_entropy": "multicrop",
     "drawn_products": "products",
     "embed_views": "multicrop",
+    "head_artifacts": "heads",
     "hierarchical_kmeans": "clustering",
     "independent_kmeans": "clustering",
     "info_nce": "losses",

@@ -3,9 +3,10 @@
 Ren et al., "Faster R-CNN", arXiv:1506.01497; Lin et al., "Feature Pyramid Networks",
 arXiv:1612.03144. How it is fine-tuned follows He et al., "Momentum Contrast", arXiv:1911.05722,
 section 4.2: batch norm learns on, and layers that start from nothing have a norm of their own, for
-encoders differ in the magnitude of their features. Departures: the paper used Detectron2, whose box
-losses are L1 where torchvision's proposing loss is smooth (beta 1/9); the norms of several devices
-are not synchronised.
+encoders differ in the magnitude of their features. The paper synchronises its norms over devices;
+here one device trains, so that they are of the whole batch as well. Departures: the paper used
+Detectron2, whose box losses are L1 where torchvision's proposing loss is smooth (beta 1/9), and
+whose "aligned" RoIAlign reads half a pixel of the map further up and to the left.
 """
 
 from collections import OrderedDict
@@ -122,6 +123,22 @@ def strides(encoder: Encoder) -> list[int]:
     return [PROBE // feature_map.shape[-1] for feature_map in _probe(encoder)]
 
 
+def usable_strides(encoder: Encoder, config: DetectorConfig) -> list[int]:
+    """Those of ``strides`` that a detector may use. Raises ConfigError if they are too few."""
+    every = strides(encoder)
+    usable = [stride for stride in every if stride >= config.finest_stride]
+    if len(usable) < LEAST_LEVELS:
+        given = encoder.config
+        small = f" (its small stem has stride {given.stem_stride})" if given.stem == "small" else ""
+        raise ConfigError(
+            f"encoder {given.name!r} has maps of stride {every}{small}; a detector needs "
+            f"{LEAST_LEVELS} of stride {config.finest_stride} (finest_stride) or more. A stem that "
+            "halves the image more often gives coarser maps, a smaller finest_stride uses finer "
+            "ones"
+        )
+    return usable
+
+
 @torch.no_grad()
 def _probe(encoder: Encoder) -> list[Tensor]:
     was_training = encoder.training
@@ -142,16 +159,10 @@ Parts = tuple[nn.Module, AnchorGenerator, MultiScaleRoIAlign, nn.Module, int]
 
 
 def _fpn(encoder: Encoder, config: DetectorConfig) -> Parts:
-    maps = _probe(encoder)
-    used = [(m.shape[1], PROBE // m.shape[-1]) for m in maps]
-    used = [(width, stride) for width, stride in used if stride >= config.finest_stride]
-    if len(used) < LEAST_LEVELS:
-        raise ConfigError(
-            f"encoder {encoder.config.name!r} has maps of stride {strides(encoder)}; a pyramid "
-            f"needs {LEAST_LEVELS} of stride {config.finest_stride} (finest_stride) or more"
-        )
-    backbone = _Pyramid(encoder, [width for width, _ in used], config)
-    levels = [stride for _, stride in used] + [2 * used[-1][1]]  # one more by sub-sampling
+    used = usable_strides(encoder, config)
+    widths = [of.shape[1] for of in _probe(encoder)[-len(used) :]]
+    backbone = _Pyramid(encoder, widths, config)
+    levels = [*used, 2 * used[-1]]  # one more by sub-sampling
     ratios = (config.anchor_ratios,) * len(levels)
     anchors = AnchorGenerator(
         tuple(tuple(scale * stride for scale in config.anchor_scales) for stride in levels), ratios

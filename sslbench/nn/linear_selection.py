@@ -6,15 +6,12 @@ are trained on all training images, and the best of every epoch counts: the answ
 that only the test images' labels can decide.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import torch
 from torch import Tensor
 
-from sslbench.errors import Interrupted
 from sslbench.nn.blocks import BlockInput
 from sslbench.nn.linear import (
     HeadsInTraining,
@@ -24,9 +21,9 @@ from sslbench.nn.linear import (
     Standardiser,
     best_setting,
 )
-from sslbench.nn.linear_training import LinearTraining, Schedule, Stream
-
-SAVE_EVERY = 60.0  # seconds between checkpoints
+from sslbench.nn.linear_training import LinearTraining, Stream
+from sslbench.nn.resuming import Lender, Steps
+from sslbench.nn.schedule import Schedule
 
 Split = Literal["train", "fit", "held_out", "test"]
 Standardisers = Sequence[Standardiser | None]  # of each input
@@ -46,24 +43,6 @@ class Source(Protocol):
     def first_weights(self, given: BlockInput, dim: int) -> Tensor:
         """What every head on an input starts from: D x classes, on the device."""
         ...
-
-
-class _Checkpoint(Protocol):
-    def save(self, state: Mapping[str, Any]) -> None: ...
-
-    def load(self) -> dict[str, Any] | None: ...
-
-
-class Lender(Protocol):
-    """What an evaluation's context lends, as far as it is needed here."""
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def checkpoint(self) -> _Checkpoint: ...
-
-    def progress(self, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +79,6 @@ class Choice:
         self.candidates = [(given, s) for given in regime.inputs for s in regime.grid]
         self.settings = [setting for _, setting in self.candidates]
         self.state = lender.checkpoint.load() or {}
-        self.saved = time.monotonic()
         self.test, self.labels = source.features("test", regime.inputs)
         self.dims = {x: rows.shape[1] for x, rows in zip(regime.inputs, self.test, strict=True)}
 
@@ -198,18 +176,9 @@ class Choice:
         if "training" in self.state:
             training.load(self.state.pop("training"))
         steps = training.schedule.steps
-
-        def save() -> None:
-            self.lender.checkpoint.save({**self.state, "training": training.state()})
-            self.saved = time.monotonic()
+        kept = Steps(self.lender, lambda: {**self.state, "training": training.state()})
 
         def on_step(done: int) -> None:
-            if time.monotonic() - self.saved > SAVE_EVERY:
-                save()
-            try:
-                self.lender.progress(before * steps + done, passes * steps)
-            except Interrupted:
-                save()
-                raise
+            kept.tell(before * steps + done, passes * steps)
 
         training.run(on_epoch, on_step)

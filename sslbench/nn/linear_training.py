@@ -1,4 +1,4 @@
-"""How linear classifiers are trained: a stream of batches, a schedule, and a loop that can stop.
+"""How linear classifiers are trained: a stream of batches, and a loop that can stop.
 
 A stream may be cached features in a new order every epoch, or what an encoder says of new views of
 the images; the heads on every input of a batch learn from it in one pass.
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from sslbench.nn.blocks import BlockInput, read_blocks
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.linear import HeadsInTraining, LinearHeads, Rows, Standardiser
+from sslbench.nn.schedule import Schedule
 
 Batch = tuple[Sequence[Tensor], Tensor]  # each input's features, n x D_i, and labels, n
 
@@ -31,22 +32,6 @@ class Stream(Protocol):
     def batches(self, start: int) -> Iterator[Batch]:
         """From batch ``start`` on."""
         ...
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The share of the learning rate at every step."""
-
-    steps: int
-    name: Literal["cosine", "step"] = "cosine"
-    milestones: tuple[float, ...] = ()  # of "step", as fractions of the run; x 0.1 each
-
-    def share(self, step: int) -> float:
-        """Of a step, counted from 0."""
-        if self.name == "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
-        passed = sum(step >= round(milestone * self.steps) for milestone in self.milestones)
-        return 0.1**passed
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class NearestNeighbours:
         data: Any = SimpleNamespace(spec=SimpleNamespace(name="drawn", levels=(level,)))
         context: Any = SimpleNamespace(
             device=torch.device("cpu"),
-            features=lambda encoder, dataset, split: given[split],
+            features=lambda encoder, dataset, split, layer: given[split],
             progress=lambda done, total: None,
         )
         subject: Any = SimpleNamespace(encoder=None)

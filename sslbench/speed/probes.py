@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sslbench.nn.linear import HeadsInTraining, LinearHeads, Rows, Setting, Standardiser
-from sslbench.nn.linear_training import CachedBatches, LinearTraining, Schedule
+from sslbench.nn.linear_training import CachedBatches, LinearTraining
+from sslbench.nn.schedule import Schedule
 from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
 from sslbench.speed.timing import Side, alternated, figure, ratio

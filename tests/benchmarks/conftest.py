@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,12 @@ from torch import Tensor
 
 from sslbench.api import Features, Subject
 from sslbench.data.spec import DatasetSpec
+from sslbench.errors import Interrupted
+from sslbench.evaluate import EngineContext
+from sslbench.features import FeatureStore
+from sslbench.nn.config import EncoderConfig
+from sslbench.nn.encoder import Encoder
+from sslbench.run import Preprocessing
 
 
 class Kept:
@@ -67,6 +74,46 @@ def given() -> type[GivenFeatures]:
 @pytest.fixture
 def kept() -> type[Kept]:
     return Kept
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Callable[..., Any]:
+    """Runs an evaluation in the engine's own context, at 32 pixels, on a small encoder.
+
+    Its outcome, what the context was told of its progress, and its log. ``stop``: the number of the
+    call that interrupts it.
+    """
+
+    def run(
+        evaluation: Any,
+        dataset: Any,
+        checkpoint: Any = None,
+        stop: int | None = None,
+        seed: int = 0,
+    ) -> tuple[Any, list[tuple[int, int]], dict[str, float]]:
+        seen: list[tuple[int, int]] = []
+
+        def progress(done: int, total: int) -> None:
+            seen.append((done, total))
+            if len(seen) == stop:
+                raise Interrupted("stop")
+
+        torch.manual_seed(0)
+        options = {"layers": [1, 1, 1, 1], "channels": [8, 16, 32, 64]}
+        config = EncoderConfig(name="resnet18", options=options, stem="small", stem_stride=2)
+        context = EngineContext(
+            torch.device("cpu"),
+            seed,
+            checkpoint or Kept(),
+            FeatureStore(tmp_path / "features"),
+            Preprocessing(image_size=32),
+            0,
+            progress,
+        )
+        outcome = evaluation.run(Subject(Encoder(config).eval(), {}), dataset, context)
+        return outcome, seen, context.logged
+
+    return run
 
 
 @pytest.fixture

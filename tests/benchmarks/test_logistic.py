@@ -7,10 +7,11 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from sslbench.api import DataError
-from sslbench.benchmarks.logistic import Logistic, LogisticConfig, Part, solve
+from sslbench.benchmarks.logistic import Logistic, LogisticConfig
 from sslbench.config import build, fingerprint
 from sslbench.errors import ConfigError, Interrupted
 from sslbench.nn.linear import Standardiser
+from sslbench.nn.logistic import Part, directions, solve
 from sslbench.registry import EVALUATIONS
 
 
@@ -48,6 +49,19 @@ def test_the_solution_is_the_minimum_of_the_penalised_losses(blobs, c):
     assert found.converged
 
 
+def test_directions_that_no_row_reaches_change_no_answer(blobs):
+    x, y = blobs(200, 4, 2.0, 0)
+    x[:, 0] *= 1e-3  # little, but no rounding
+    wide = x @ torch.randn(16, 60, generator=torch.Generator().manual_seed(1))  # rank 16
+    given, config = part(wide, y), LogisticConfig(tol=1e-9, max_iter=5000)
+    basis = directions(given.x)
+    assert basis.shape == (60, 16)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(16), atol=1e-10)
+    whole = solve(given, 0.01, config, None)
+    turned = solve(Part(given.x @ basis, given.y), 0.01, config, None)
+    np.testing.assert_allclose(turned.weight @ basis.T, whole.weight, atol=1e-5)
+
+
 def test_where_it_starts_does_not_matter(blobs):
     given = part(*blobs(300, 4, 2.0, 0))
     config = LogisticConfig(tol=1e-9)
@@ -67,7 +81,7 @@ def test_the_headline_is_of_the_chosen_c_solved_anew_on_all_training_images(give
     def accuracy(learn, judge, c):
         scaled = Standardiser.of(learn[0])
         model = solve(part(scaled(learn[0]), learn[1]), c, config, None)
-        ranked = model.ranked(scaled(judge[0]).double().numpy())
+        ranked = model.ranked(scaled(judge[0]).double().numpy(), 5)
         return 100 * (ranked[:, 0] == judge[1][:, 0].numpy()).mean()
 
     parts = [(train[0][which], train[1][which]) for which in (fit, held)]

@@ -94,6 +94,8 @@ def test_voc_2007_as_a_set_of_several_labels(tmp_path: Path) -> None:
         ),
         (("cat", 0, -3, 5, 20, 9), r"outside its image of 50 x 40 pixels"),
         (("cat", 0, "left", 5, 20, 9), r"bndbox/xmin is 'left', a number expected"),
+        (("cat", 0, "nan", 5, 20, 9), r"has the box \(nan, 4, 20, 9\), outside its image"),
+        (("cat", 0, 2, 5, "-inf", 9), r"has the box \(1, 4, -inf, 9\), outside its image"),
     ],
 )
 def test_wrong_annotations_name_file_and_object(
@@ -113,16 +115,40 @@ def test_rounding_is_clipped_and_a_box_without_area_left_out(
     data = open_dataset(spec("voc0712", splits={"train": 2, "test": 1}), tmp_path)
     (boxes,) = data.boxes("test")
     assert boxes.xyxy.tolist() == [[0, 0, 50, 40]]
+    assert boxes.left_out == 1
+    assert boxes.areas.tolist() == [2000]
     assert "object 2 (dog) has a box without area; left out" in caplog.text
 
 
-def test_an_annotation_with_entities_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "no element found"),
+        (b"<annotation><size>", "no element found|mismatched"),
+        (b"<annotation/>", "size/width is None, a number expected"),
+        (b'<!DOCTYPE a [<!ENTITY x "yes">]><annotation>&x;</annotation>', "document type"),
+        (b'<!DOCTYPE annotation SYSTEM "http://127.0.0.1/x.dtd"><annotation/>', "document type"),
+        (b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "document type"),
+        (b'<?xml version="1.0" encoding="euc-jp"?><annotation/>', "cannot be read"),
+        (b"<annotation>\xff</annotation>", "not well-formed"),
+    ],
+)
+def test_a_broken_or_a_malicious_annotation_is_refused(
+    tmp_path: Path, text: bytes, message: str
+) -> None:
     _voc(tmp_path, LISTS, OBJECTS)
-    bomb = '<!DOCTYPE a [<!ENTITY x "yes">]><annotation>&x;</annotation>'
-    (tmp_path / "VOCdevkit/VOC2007/Annotations/000002.xml").write_text(bomb)
+    (tmp_path / "VOCdevkit/VOC2007/Annotations/000002.xml").write_bytes(text)
     data = open_dataset(spec("voc0712", splits={"train": 2, "test": 1}), tmp_path)
-    with pytest.raises(DataError, match=r"000002.xml: cannot be read as an annotation"):
+    with pytest.raises(DataError, match=rf"000002\.xml: .*({message})"):
         data.boxes("test")
+
+
+def test_a_list_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
+    _voc(tmp_path, LISTS, OBJECTS)
+    made = spec("voc0712", splits={"train": 2, "test": 1})
+    (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main/test.txt").write_bytes(b"\xff\xfe0")
+    (fault,) = check_dataset(made, tmp_path)
+    assert "test.txt: cannot be read as a list of images" in fault
 
 
 def test_missing_files_of_voc_are_named(tmp_path: Path) -> None:
@@ -178,9 +204,56 @@ def test_coco_boxes_and_crowds(tmp_path: Path) -> None:
     assert full.xyxy.tolist() == [[2, 3, 12, 7.5], [0, 0, 20, 20]]
     assert full.classes.tolist() == [1, 0]
     assert full.ignore.tolist() == [False, True]
+    assert (empty.left_out, full.left_out) == (0, 1)
+    assert full.areas.tolist() == [45, 408]  # of the boxes as they are given
     assert data.labels("train").tolist() == [[0, 0], [-1, 1]]
     assert data.images("train").paths[0].name == "000000000004.jpg"
     assert len(data.digest) == 64
+
+
+def test_the_pixels_that_an_object_covers_are_kept(tmp_path: Path) -> None:
+    outlined = {**_annotation(2, 9, 1, [0, 0, 20, 20]), "area": 123.5}
+    flat = {**_annotation(3, 9, 1, [5, 5, 0, 7]), "area": 1.0}
+    last = {**_annotation(4, 9, 90, [1, 1, 2, 2]), "area": 3.0}
+    data = open_dataset(_coco(tmp_path, [outlined, flat, last]), tmp_path)
+    assert data.boxes("test")[1].areas.tolist() == [123.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": []}, "lists no image"),
+        ({"images": 2 * [{"id": 9, "file_name": "a", "width": 1, "height": 1}]}, "image 9 twice"),
+        ({"images": [{"id": 9, "file_name": None, "width": 1, "height": 1}]}, "file_name is None"),
+        ({"annotations": [_annotation(7, 9, 1, [0, 0, 1])]}, "not COCO annotations"),
+        ({"annotations": [_annotation(7, 9, 1, [0, 0, 1, None])]}, "not COCO annotations"),
+        ({"annotations": ["box"]}, "not COCO annotations"),
+        ({"annotations": [_annotation(7, 9, 1, [0, 0, float("nan"), 3])]}, "annotation 7 has the"),
+        ({"categories": [{"id": 1, "name": "person"}]}, "1 categories, 2 expected"),
+    ],
+)
+def test_annotations_that_are_none_of_coco_are_named(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    made = _coco(tmp_path, [])
+    file = tmp_path / "coco/annotations/instances_train2017.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(DataError, match=rf"instances_train2017\.json.*{message}"):
+        open_dataset(made, tmp_path).boxes("train")
+
+
+def test_an_empty_file_of_annotations_is_a_fault(tmp_path: Path) -> None:
+    made = _coco(tmp_path, [])
+    (tmp_path / "coco/annotations/instances_val2017.json").write_bytes(b"")
+    assert "it, test: no annotations" in check_dataset(made, tmp_path)[0]
+
+
+def test_images_that_are_listed_but_absent_are_counted_and_named(tmp_path: Path) -> None:
+    made = _coco(tmp_path, [])
+    folder = tmp_path / "coco/val2017"
+    (folder / "000000000009.jpg").rename(folder / "another.jpg")  # as many files as expected
+    with pytest.raises(DataError, match=r"1 of 2 images that it lists.*: 000000000009\.jpg"):
+        open_dataset(made, tmp_path).boxes("test")
 
 
 def test_faults_of_coco_are_named(tmp_path: Path) -> None:

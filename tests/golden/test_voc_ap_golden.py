@@ -8,6 +8,7 @@ from sslbench.metrics.multilabel import (
     mean_class_average_precision,
     per_image_average_precision,
 )
+from sslbench.metrics.voc_ap import area_under
 
 
 def test_golden_voc_ap_by_class(golden):
@@ -19,6 +20,16 @@ def test_golden_voc_ap_by_class(golden):
     )
     mean = mean_class_average_precision(labels, scores)
     assert mean == pytest.approx(100 * arrays["mAP"].item(), abs=1e-9, rel=0)
+
+
+def test_golden_voc_ap_is_the_area_that_detections_are_scored_by(golden):
+    arrays = golden("voc_ap")
+    columns = (arrays[name].numpy().T for name in ("targets", "scores", "ap"))
+    for truth, scores, ap in zip(*columns, strict=True):
+        hits = (truth > 0)[np.argsort(-scores, kind="stable")]
+        found = hits.cumsum()[None]
+        (area,) = area_under(found / hits.sum(), found / np.arange(1, len(hits) + 1))
+        assert area == pytest.approx(ap, abs=1e-9, rel=0)
 
 
 def test_golden_hcsc_ap_by_image_is_no_map(golden):

@@ -175,12 +175,14 @@ def test_equal_images_in_a_batch_give_a_finite_step():
     assert method.loss(Batch(views, torch.arange(16)), at(method))["cluster_prediction"].isfinite()
 
 
-def test_artifacts_are_the_prototypes_of_each_head():
+def test_artifacts_are_the_prototypes_of_each_clustering_and_the_head():
     method = make()
     assert method.artifacts() == {}
     method.on_epoch_start(at(method))
     found = method.artifacts()
-    assert {name: len(value) for name, value in found.items()} == {
+    head = {name for name in found if name.startswith("head.")}
+    assert head == {f"head.{name}" for name in method.head.state_dict()}
+    assert {name: len(value) for name, value in found.items() if name not in head} == {
         "prototypes_0": 6,
         "prototypes_1": 5,
         "prototypes_2": 6,

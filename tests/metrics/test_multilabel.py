@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from sslbench.errors import DataError
 from sslbench.metrics.multilabel import (
     class_average_precision,
     mean_class_average_precision,
     per_image_average_precision,
+    resampled_average_precision,
 )
 
 
@@ -76,6 +78,47 @@ def test_equal_scores_enter_at_once_whatever_the_order_of_rows():
         class_average_precision(labels, scores),
         atol=1e-9,
     )
+
+
+def test_vocs_curve_is_interpolated_and_scikit_learns_is_not():
+    labels, scores = draw(1, images=300)
+    for cls, found in enumerate(class_average_precision(labels, scores)):
+        known = labels[:, cls] >= 0
+        as_is = 100 * average_precision_score(labels[known, cls], scores[known, cls])
+        assert as_is < found < as_is + 5 or found == as_is == 100
+    rising = np.array([[0], [1], [1]]), np.array([[3.0], [2.0], [1.0]])  # precision 0, 1/2, 2/3
+    assert class_average_precision(*rising) == pytest.approx([100 * 2 / 3])
+    assert average_precision_score(rising[0][:, 0], rising[1][:, 0]) == pytest.approx(7 / 12)
+
+
+@pytest.mark.parametrize("place", [2, 3, 4, 5, 6])  # of the second hit; the first is on top
+def test_both_curves_agree_where_precision_never_rises(place):
+    labels = np.isin(np.arange(1, 7), (1, place)).astype(int)[:, None]
+    ranks = -np.arange(6.0)[:, None]
+    wanted = 100 * (1 + 2 / place) / 2
+    assert class_average_precision(labels, ranks) == pytest.approx([wanted])
+    assert 100 * average_precision_score(labels[:, 0], ranks[:, 0]) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_resample_is_scored_as_its_images_would_be(ties):
+    labels, scores = draw(5, images=60, ties=ties)
+    of = resampled_average_precision(labels, scores)
+    np.testing.assert_allclose(
+        of(np.ones(60, dtype=np.int64)), class_average_precision(labels, scores), atol=1e-9
+    )
+    draws = np.random.default_rng(0)
+    for _ in range(20):
+        drawn = draws.integers(60, size=60)
+        wanted = class_average_precision(labels[drawn], scores[drawn])
+        np.testing.assert_allclose(of(np.bincount(drawn, minlength=60)), wanted, atol=1e-9)
+
+
+def test_a_class_that_a_resample_does_not_show_is_nan():
+    labels, scores = np.array([[1, 0], [1, 1], [0, -1]]), np.zeros((3, 2))
+    found = resampled_average_precision(labels, scores)(np.array([1, 0, 2]))
+    assert found[0] == pytest.approx(100 / 3)
+    assert np.isnan(found[1])
 
 
 def test_difficult_images_count_neither_way():

@@ -14,7 +14,8 @@ from sslbench.nn.linear import (
     Standardiser,
     best_setting,
 )
-from sslbench.nn.linear_training import CachedBatches, LinearTraining, Schedule
+from sslbench.nn.linear_training import CachedBatches, LinearTraining
+from sslbench.nn.schedule import Schedule
 
 CPU = torch.device("cpu")
 SETTINGS = [Setting(lr, decay) for lr in (0.01, 1.0) for decay in (0.0, 0.1)]

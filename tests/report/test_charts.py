@@ -73,8 +73,10 @@ def scores(experiment: Any) -> Scores:
     return Scores(experiment.store, plan, frame(experiment.store, plan), built)
 
 
-def more_evaluations(experiment: Any, row: Row, values: dict[str, float]) -> None:
-    """Adds scores at several k to a row's record of kNN, with their spreads."""
+def more_evaluations(
+    experiment: Any, row: Row, values: dict[str, float], setting: str = "neighbours"
+) -> None:
+    """Adds scores at several values of a setting to a row's record of kNN, with their spreads."""
     name = row.evaluations["knn"]
     record = experiment.store.record(row.run, name)
     assert record is not None
@@ -87,6 +89,7 @@ def more_evaluations(experiment: Any, row: Row, values: dict[str, float]) -> Non
         for metric, v in items.items()
     }
     changed = {"scores": {**record.scores, **added}, "spread_sha256": digest}
+    changed["fingerprint"] = {**record.fingerprint, "settings": {setting: []}}
     experiment.store.write_record(name, record.model_copy(update=changed))
 
 
@@ -174,7 +177,7 @@ def test_nothing_measured_is_said_and_is_no_error(experiment: Any) -> None:
     made, left_out = found(experiment)
 
     assert made == {}
-    assert len(left_out) == 7
+    assert len(left_out) == 9
     assert all(sentence.endswith(".") for sentence in left_out)
 
 
@@ -183,7 +186,7 @@ def test_a_plan_without_rows_has_no_pictures(experiment: Any) -> None:
     made, left_out = charts(experiment.store, plan, frame(experiment.store, plan), [])
 
     assert made == []
-    assert len(left_out) == 7
+    assert len(left_out) == 9
 
 
 def test_a_damaged_spread_costs_only_the_pictures_that_need_it(experiment: Any) -> None:
@@ -279,3 +282,42 @@ def test_knn_is_drawn_at_every_k_with_the_intervals_of_the_records(experiment: A
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.min() == pytest.approx(36 - half, abs=0.02)
     assert made["neighbours"].alternative.startswith("Highest: MoCo 44.0 at k = 200")
+
+
+def test_few_labels_are_drawn_against_their_number_and_are_no_neighbours(experiment: Any) -> None:
+    row = experiment.row("moco", {"knn": 40.0}, title="MoCo")
+    more_evaluations(experiment, row, {"top1_k1": 20.0, "top1_k5": 35.0}, "shots")
+    made, left_out = found(experiment)
+    axes = drawn(made["shots"]).axes[0]
+
+    assert "neighbours" not in made
+    assert any("no evaluation was measured with several numbers of neighb" in s for s in left_out)
+    assert axes.get_xlabel() == "labelled images of a class"
+    line = next(one for one in axes.lines if one.get_color() == BLUE)
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 5], [20.0, 35.0])
+    assert made["shots"].alternative == "Highest: MoCo 35.0 at k = 5."
+
+
+def test_layers_are_drawn_from_the_finest_to_the_output(experiment: Any) -> None:
+    scores_of = {"top1_output": 41.0, "top1_layer10": 44.0, "top1_layer2": 36.0}
+    for label, title in (("moco", "MoCo"), ("random", "Random")):
+        row = experiment.row(label, {"knn": 40.0}, title=title)
+        more_evaluations(experiment, row, scores_of, "layers")
+    made, left_out = found(experiment)
+    axes = drawn(made["layers"]).axes[0]
+
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "10", "output"]
+    line = next(one for one in axes.lines if one.get_color() == BLUE)
+    assert list(line.get_ydata()) == [36.0, 44.0, 41.0]
+    assert made["layers"].alternative == (
+        "Highest: MoCo 44.0 at layer 10. The last, the output, is the best for 0 of 1 methods."
+    )
+    assert not any("layers" in sentence for sentence in left_out)
+
+
+def test_a_layer_of_another_score_is_not_drawn(experiment: Any) -> None:
+    row = experiment.row("moco", {"knn": 40.0})
+    more_evaluations(experiment, row, {"ap_layer0": 1.0, "ap_layer1": 2.0, "output": 3.0}, "layers")
+    made, _ = found(experiment)
+
+    assert "layers" not in made

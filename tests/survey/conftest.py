@@ -1,4 +1,4 @@
-"""The survey's five data sets in miniature, in the formats and with the quirks of the real ones.
+"""The survey's data sets in miniature, in the formats and with the quirks of the real ones.
 
 Pictures are gradients, as large as photographs. Their colour is the class's, and so is that of a
 rectangle for each object.
@@ -19,9 +19,10 @@ COUNTS = {  # training and test images
     "imagenet": (64, 16),
     "places205": (24, 12),
     "places365": (24, 12),
-    "voc0712": (6, 4),
+    "voc0712": (8, 4),  # half of the first in 2012
     "coco2017": (6, 4),
 }
+LISTED = (8, 16)  # images on the lists of 1 % and of 10 %
 VOC_CLASSES = ("aeroplane", "dog", "person", "sofa")  # the rest of the twenty does not occur
 COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # category ids from 1 to 90 that are not used
 
@@ -64,8 +65,9 @@ def write(path: Path, lines: list[str]) -> None:
 
 def _imagenet(folder: Path) -> None:
     """Folders of synsets. As in the real one, images are of any size, a few are grey or CMYK, and
-    one is a PNG that is called JPEG."""
+    one is a PNG that is called JPEG. SimCLR's lists of few labels name files in no order."""
     train, test = COUNTS["imagenet"]
+    lists: dict[str, list[str]] = {"1percent.txt": [], "10percent.txt": []}
     sizes = ((500, 375), (375, 500), (500, 333), (160, 120))
     for number in range(train + test):
         cls, serial = number % SYNSETS, number // SYNSETS
@@ -73,6 +75,9 @@ def _imagenet(folder: Path) -> None:
         image = picture(cls, number, *sizes[number % 4], ())
         if number < train:
             path = folder / "train" / synset / f"{synset}_{serial}.JPEG"
+            for name, images in zip(lists, LISTED, strict=True):
+                if serial < images // SYNSETS:
+                    lists[name].insert(len(lists[name]) // 2, path.name)
         else:
             path = folder / "val" / synset / f"ILSVRC2012_val_{number:08d}.JPEG"
         if number == 3:
@@ -80,6 +85,8 @@ def _imagenet(folder: Path) -> None:
             image.save(path, "PNG")
         else:
             save(image.convert({1: "L", 2: "CMYK"}.get(number, "RGB")), path)
+    for name, names in lists.items():
+        write(folder / "semi_supervised" / name, names)
 
 
 def _places(name: str) -> Iterator[tuple[bool, int, int, Image.Image]]:

@@ -22,6 +22,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 # everything is. Protocols, recipes and rules are the suite's.
 PROBE = "{epochs: 2, epoch_steps: 20, batch_size: 16, lr_per_batch: null}"
 DETECTION = {
+    "trials": "1",
     "short_sides": "[96, 128]",
     "long_side": "192",
     "steps": "2",
@@ -32,14 +33,22 @@ DETECTION = {
     "detector.proposals": "50",
     "detector.score_threshold": "0.0",
 }
+SEMI_SUPERVISED = "{epochs: 2, batch_size: 8}"
 MINIATURE = {
     "datasets.imagenet.levels": "[{name: synset, classes: 8}]",
     "datasets.imagenet.splits": "{train: 64, test: 16}",
+    "datasets.imagenet-1pct.levels": "[{name: synset, classes: 8}]",
+    "datasets.imagenet-1pct.splits": "{train: 8, test: 16}",
+    "datasets.imagenet-10pct.levels": "[{name: synset, classes: 8}]",
+    "datasets.imagenet-10pct.splits": "{train: 16, test: 16}",
     "datasets.places205.levels": "[{name: scene, classes: 6}]",
     "datasets.places205.splits": "{train: 24, test: 12}",
     "datasets.places365.levels": "[{name: scene, classes: 6}]",
     "datasets.places365.splits": "{train: 24, test: 12}",
-    "datasets.voc0712.splits": "{train: 6, test: 4}",
+    "datasets.voc2007.levels": "[{name: class, classes: 4}]",
+    "datasets.voc2007.splits": "{train: 4, test: 4}",
+    "datasets.voc2007.options.classes": "[aeroplane, dog, person, sofa]",
+    "datasets.voc0712.splits": "{train: 8, test: 4}",
     "datasets.coco2017.splits": "{train: 6, test: 4}",
     "encoder.name": "resnet18",
     "pretrain.image_size": "64",
@@ -47,6 +56,11 @@ MINIATURE = {
     "pretrain.epochs": "2",
     "pretrain.steps": "2",
     "evaluations.knn.settings": "{neighbours: [1, 5], headline: 5}",
+    "evaluations.semi_1pct.settings": SEMI_SUPERVISED,
+    "evaluations.semi_10pct.settings": SEMI_SUPERVISED,
+    "evaluations.few_shot.settings": "{shots: [1, 5], draws: 2}",
+    "evaluations.clustering.settings": "{restarts: 1}",
+    "evaluations.prototypes.settings": "{values: 2, draws: 2}",
     **{f"evaluations.{key}.settings": PROBE for key in ("linear", "places205", "places365")},
     **{f"evaluations.voc.settings.{key}": value for key, value in DETECTION.items()},
     **{f"evaluations.coco.settings.{key}": value for key, value in DETECTION.items()},
@@ -79,9 +93,9 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def measured(results: Path) -> dict[str, list[dict[str, Any]]]:
+def measured(results: Path, name: str = "main") -> dict[str, list[dict[str, Any]]]:
     """The cells of each row of the table that was measured, by the row's label."""
-    table = read(results / "tables" / "survey" / "main.json")
+    table = read(results / "tables" / "survey" / f"{name}.json")
     return {line["label"]: line["cells"] for line in table["lines"] if line["kind"] != "reported"}
 
 
@@ -104,6 +118,30 @@ def test_every_row_of_the_survey_has_every_number(results: Path) -> None:
         assert all(math.isfinite(cell["value"]) for cell in cells)
     text = (results / "tables" / "survey" / "main.md").read_text(encoding="utf-8")
     assert "failed" not in text
+
+
+@pytest.mark.slow
+def test_the_other_tables_have_every_number_that_there_is(results: Path) -> None:
+    statuses = {
+        name: {label: [c["status"] for c in cells] for label, cells in rows.items()}
+        for name in ("few_labels", "transfer", "features")
+        for rows in [measured(results, name)]
+    }
+    for label in ("hcsc", "pcl", "random", "supervised"):
+        assert statuses["few_labels"][label] == 6 * ["done"]
+        assert [s == "done" for s in statuses["transfer"][label]] == [i != 2 for i in range(9)]
+        prototypes = "done" if label in ("hcsc", "pcl") else "skipped"
+        assert statuses["features"][label] == [*5 * ["done"], prototypes]
+
+
+@pytest.mark.slow
+def test_few_labels_are_those_of_the_lists(results: Path) -> None:
+    for name, images in (("1pct", 8), ("10pct", 16)):
+        identity = 16 * "[0-9a-f]"
+        (path,) = results.glob(
+            f"runs/hcsc-*/evaluations/semi_supervised-imagenet-{name}-{identity}.json"
+        )
+        assert read(path)["log"]["labelled_images"] == images
 
 
 @pytest.mark.slow
@@ -140,8 +178,8 @@ def test_boxes_are_scored_in_pixels_of_the_stored_image(
     truth, found = (rows[rows["kind"] == kind] for kind in ("truth", "detection"))
     assert len(truth) == 8
     assert truth["ignore"].sum() == 2  # the small objects of the images with odd numbers
-    left, step = {"voc0712": (60, 7), "coco2017": (60.5, 7)}[name]
-    np.testing.assert_array_equal(truth["x0"].iloc[::2], left + step * np.arange(6, 10))
+    left, first = {"voc0712": (60, 8), "coco2017": (60.5, 6)}[name]
+    np.testing.assert_array_equal(truth["x0"].iloc[::2], left + 7 * np.arange(first, first + 4))
     assert len(found)
     assert found[["x0", "y0"]].min().min() >= 0
     # Shown, the long side had 171 pixels at most.
@@ -154,7 +192,7 @@ def test_a_second_call_does_nothing(results: Path, tree: Path, here: Cli) -> Non
     before = {path: path.stat().st_mtime_ns for path in results.glob("runs/**/*")}
     done = here(*arguments(tree, results, "hcsc,pcl"))
     assert done.returncode == 0, done.stderr
-    assert "Nothing to do: all 28 stages have their records" in done.stdout
+    assert "Nothing to do: all 56 stages have their records" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in results.glob("runs/**/*")} == before
 
 
@@ -167,7 +205,8 @@ def test_the_command_under_the_table_can_be_given_again(results: Path) -> None:
 
 # ---- before anything is trained -----------------------------------------------------------------
 
-NAMES = ("imagenet", "places205", "places365", "voc0712", "coco2017")
+LISTED = "imagenet-1pct", "imagenet-10pct"
+NAMES = ("imagenet", *LISTED, "places205", "places365", "voc2007", "voc0712", "coco2017")
 
 
 def test_a_dry_run_finds_every_data_set(tree: Path, tmp_path: Path, here: Cli) -> None:
@@ -180,22 +219,32 @@ def test_a_dry_run_finds_every_data_set(tree: Path, tmp_path: Path, here: Cli) -
 
 
 @pytest.mark.parametrize(
-    ("name", "removed", "message"),
+    ("names", "removed", "message"),
     [
-        ("imagenet", "imagenet", "no folder {}"),
-        ("imagenet", "imagenet/val", "no folder {}; expected: one folder of images per class"),
-        ("places205", "places205/trainvalsplit_places205/val_places205.csv", "no list {}"),
-        ("places205", "places205/data", "24 of 24 images looked for are not there, such as {}"),
-        ("places365", "places365/categories_places365.txt", "no list {}"),
-        ("places365", "places365/val_256", "12 of 12 images looked for are not there, such as {}"),
-        ("voc0712", "VOCdevkit/VOC2012", "no list {}/ImageSets/Main/trainval.txt"),
-        ("voc0712", "VOCdevkit/VOC2012/Annotations", "3 of 3 files are not in {}"),
-        ("coco2017", "coco/annotations/instances_val2017.json", "no annotations {}"),
-        ("coco2017", "coco/train2017", "no folder of images {}"),
+        (("imagenet", *LISTED), "imagenet", "no folder {}"),
+        (
+            ("imagenet", *LISTED),
+            "imagenet/val",
+            "no folder {}; expected: one folder of images per class",
+        ),
+        (LISTED[:1], "imagenet/semi_supervised/1percent.txt", "no list {}"),
+        (("voc2007", "voc0712"), "VOCdevkit/VOC2007/ImageSets/Main/test.txt", "no list {}"),
+        (("places205",), "places205/trainvalsplit_places205/val_places205.csv", "no list {}"),
+        (("places205",), "places205/data", "24 of 24 images looked for are not there, such as {}"),
+        (("places365",), "places365/categories_places365.txt", "no list {}"),
+        (
+            ("places365",),
+            "places365/val_256",
+            "12 of 12 images looked for are not there, such as {}",
+        ),
+        (("voc0712",), "VOCdevkit/VOC2012", "no list {}/ImageSets/Main/trainval.txt"),
+        (("voc0712",), "VOCdevkit/VOC2012/Annotations", "4 of 4 files are not in {}"),
+        (("coco2017",), "coco/annotations/instances_val2017.json", "no annotations {}"),
+        (("coco2017",), "coco/train2017", "no folder of images {}"),
     ],
 )
 def test_a_dry_run_says_what_is_missing_and_where(
-    tree: Path, tmp_path: Path, here: Cli, name: str, removed: str, message: str
+    tree: Path, tmp_path: Path, here: Cli, names: tuple[str, ...], removed: str, message: str
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(tree, data, copy_function=os.link)
@@ -209,7 +258,7 @@ def test_a_dry_run_says_what_is_missing_and_where(
     assert done.returncode == 0, done.stderr
     assert message.format(data / removed) in done.stdout.replace("\n", "")
     for other in NAMES:
-        assert f"{other}: {'MISSING' if other == name else 'found'}" in done.stdout
+        assert f"{other}: {'MISSING' if other in names else 'found'}" in done.stdout
 
 
 def test_a_run_without_its_data_stops_before_any_training(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sslbench.config import Settings, build
+from sslbench.data.groups import Groups
 from sslbench.data.images import MappedImages
 from sslbench.data.readers.source import (
     Integers,
@@ -29,7 +30,7 @@ class ArrayOptions(Settings):
     images: dict[str, str]  # by split: {train: train_images.npy, test: test_images.npy}
     labels: dict[str, str]  # the same; a split that is not named has no labels
     names: str | None = None  # a text file of the classes, one a line
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}  # upper levels: {level: {group: classes}}
+    groups: Groups = {}  # upper levels: {level: {group: classes}}, or a table's name
 
 
 class ArraySource:

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,22 @@ class CocoSource:
         path = self.folder / self.options.annotations[split]
         try:
             tree = json.loads(path.read_bytes())
-            images, found = tree["images"], tree["annotations"]
-            images = [(i["id"], i["file_name"], i["width"], i["height"]) for i in images]
-            found = [
-                (a["id"], a["image_id"], a["category_id"], *map(float, a["bbox"]), a["iscrowd"])
-                for a in found
-            ]
+            images = sorted(map(_image, tree["images"]))
+            found = list(map(_object, tree["annotations"]))
             names = {c["id"]: c["name"] for c in tree["categories"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise DataError(f"{path}: not COCO annotations of instances ({problem})") from error
+        if not images:
+            raise DataError(f"{path}: lists no image")
+        twice = [one[0] for one, other in pairwise(images) if one[0] == other[0]]
+        if twice:
+            raise DataError(f"{path}: lists image {twice[0]} twice; ids are of one image each")
         if len(names) != self.spec.levels[0].classes:
             raise DataError(
                 f"{path}: {len(names)} categories, {self.spec.levels[0].classes} expected"
             )
-        return {"images": sorted(images), "annotations": found, "categories": names}
+        return {"images": images, "annotations": found, "categories": names}
 
     def class_names(self) -> list[list[str]]:
         categories = self._tree("train")["categories"]
@@ -86,22 +88,30 @@ class CocoSource:
             )
         order = {number: place for place, number in enumerate(sorted(tree["categories"]))}
         by_image: dict[int, list[tuple[str, float, float, float, float, int, bool]]]
-        by_image = defaultdict(list)
-        for number, image, category, left, top, width, height, crowd in tree["annotations"]:
+        by_image, covered = defaultdict(list), defaultdict(list)
+        for number, image, category, corners, crowd, area in tree["annotations"]:
             if category not in order:
                 raise DataError(f"{path}: annotation {number} has the unknown category {category}")
-            corners = (left, top, left + width, top + height)
-            by_image[image].append((f"annotation {number}", *corners, order[category], bool(crowd)))
+            by_image[image].append((f"annotation {number}", *corners, order[category], crowd))
+            covered[image].append(area)
         listed = {image for image, _, _, _ in tree["images"]}
         strangers = sorted(set(by_image) - listed)
         if strangers:
             raise DataError(f"{path}: annotations of image {strangers[0]}, which is not listed")
         boxes = tuple(
-            checked_boxes(by_image.get(image, []), width, height, f"{path}, {name}")
+            checked_boxes(by_image[image], width, height, f"{path}, {name}", covered[image])
             for image, name, width, height in tree["images"]
         )
         folder = self.folder / self.options.images[split]
-        paths = PathList(folder, (name for _, name, _, _ in tree["images"]))
+        there = {file.name for file in folder.iterdir()}
+        names = [name for _, name, _, _ in tree["images"]]
+        absent = [name for name in names if name not in there and not (folder / name).is_file()]
+        if absent:
+            raise DataError(
+                f"{path}: {len(absent)} of {len(names)} images that it lists are not in {folder}: "
+                f"{some(absent)}"
+            )
+        paths = PathList(folder, names)
         labels = presence(boxes, self.spec.levels[0].classes)
         detection = self.spec.task == "detection"
         return SplitData(FileImages(paths), labels, boxes if detection else None)
@@ -113,3 +123,26 @@ class CocoSource:
             for _, name, _, _ in self._tree(split)["images"]
         ]
         return self.folder, [*self.options.annotations.values(), *images]
+
+
+def _image(entry: Any) -> tuple[int, str, float, float]:
+    """Id, file, width and height."""
+    name = entry["file_name"]
+    if not isinstance(name, str):
+        raise TypeError(f"file_name is {name!r}")
+    return entry["id"], name, float(entry["width"]), float(entry["height"])
+
+
+def _object(entry: Any) -> tuple[int, int, int, tuple[float, float, float, float], bool, float]:
+    """Id, image, category, corners, whether it is a crowd, and how many pixels it covers."""
+    left, top, width, height = map(float, entry["bbox"])
+    corners = (left, top, left + width, top + height)
+    area = float(entry.get("area", width * height))
+    return (
+        entry["id"],
+        entry["image_id"],
+        entry["category_id"],
+        corners,
+        bool(entry["iscrowd"]),
+        area,
+    )

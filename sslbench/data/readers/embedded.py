@@ -57,7 +57,8 @@ class EmbeddedSource:
         if self.options.kind != "canvases":
             return SplitData(images, arrays["labels"].astype(np.int64))
         boxes = _by_image(arrays, len(images))
-        return SplitData(images, presence(boxes, self.spec.levels[0].classes), boxes)
+        labels = presence(boxes, self.spec.levels[0].classes)
+        return SplitData(images, labels, boxes if self.spec.task == "detection" else None)
 
     def _render(self, split: str) -> Arrays:
         count = self.spec.splits[split]

@@ -12,17 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from sslbench.config import Settings, build
+from sslbench.data.groups import Groups
 from sslbench.data.images import FileImages
+from sslbench.data.readers.name_list import Classes, NameList
 from sslbench.data.readers.source import PathList, SplitData, level_labels, some, wrong_count
 from sslbench.data.spec import DatasetSpec
-from sslbench.errors import ConfigError
+from sslbench.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
 
 
 class FolderOptions(Settings):
     splits: dict[str, str] = {}  # {test: val}: the folder of a split, where it is not its name
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}  # upper levels: {level: {group: classes}}
+    only: dict[str, str] = {}  # {train: 1percent.txt}: a list of the images of a split to be used
+    groups: Groups = {}  # upper levels: {level: {group: classes}}, or a table's name
 
 
 class FolderSource:
@@ -34,9 +37,22 @@ class FolderSource:
         return self.folder / self.options.splits.get(split, split)
 
     @cached_property
-    def _listing(self) -> dict[str, dict[str, list[str]]]:
+    def _there(self) -> dict[str, Classes]:
         """For each split and class the sorted file names."""
         return {split: _classes(self.folder_of(split)) for split in self.spec.splits}
+
+    @cached_property
+    def _lists(self) -> dict[str, NameList]:
+        """Of the splits that have one. Raises DataError if one cannot be read."""
+        return {split: NameList.read(self.folder / at) for split, at in self.options.only.items()}
+
+    @cached_property
+    def _listing(self) -> dict[str, Classes]:
+        """What is used of ``_there``."""
+        return {
+            split: self._lists[split].chosen(classes) if split in self._lists else classes
+            for split, classes in self._there.items()
+        }
 
     def faults(self) -> list[str]:
         missing = [split for split in self.spec.splits if not self.folder_of(split).is_dir()]
@@ -46,10 +62,17 @@ class FolderSource:
                 "folder of images per class"
                 for split in missing
             ]
-        faults = []
+        try:
+            lists = self._lists
+        except DataError as error:
+            return [f"{self.spec.name}: {error}"]
+        faults = [
+            f"{self.spec.name}: options.only names {split!r}, which is no split"
+            for split in sorted(set(lists) - set(self.spec.splits))
+        ]
         expected = self.spec.levels[0].classes
-        names = list(self._listing["train"])
-        for split, classes in self._listing.items():
+        names = list(self._there["train"])
+        for split, classes in self._there.items():
             where, label = self.folder_of(split), f"{self.spec.name}, {split}"
             if split == "train" and len(classes) != expected:
                 faults.append(
@@ -60,7 +83,10 @@ class FolderSource:
             empty = [name for name, files in classes.items() if not files]
             if empty:
                 faults.append(f"{label}: no images in the class folders {some(empty)} of {where}")
-            found = sum(map(len, classes.values()))
+            if split in lists:
+                faults += lists[split].faults(label, classes, where)
+                where = lists[split].path
+            found = sum(map(len, self._listing[split].values()))
             faults += wrong_count(self.spec, split, found, where)
         if not faults:
             try:

@@ -1,7 +1,8 @@
 """What every reader gives: images, labels and boxes of a split, its files, and its faults."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
@@ -9,6 +10,7 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from sslbench.data.groups import Groups, members_of
 from sslbench.data.images import ImageSet
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import ConfigError, DataError
@@ -24,6 +26,16 @@ class Boxes:
     xyxy: NDArray[np.float32]  # K x 4, pixels: left, top, right, bottom; right and bottom exclusive
     classes: Integers  # K
     ignore: NDArray[np.bool_]  # K, difficult (VOC) or a crowd (COCO): found or not, it never counts
+    covered: NDArray[np.float32] | None = None  # K, pixels that an object covers, where known
+    left_out: int = 0  # objects whose box has no area; they are not among the K
+
+    @property
+    def areas(self) -> NDArray[np.float32]:
+        """K, pixels: of the objects where known, else of their boxes."""
+        if self.covered is not None:
+            return self.covered
+        areas: NDArray[np.float32] = (self.xyxy[:, 2:] - self.xyxy[:, :2]).prod(axis=1)
+        return areas
 
 
 @dataclass(frozen=True)
@@ -131,21 +143,23 @@ def some(names: Sequence[str]) -> str:
 
 
 def level_labels(
-    spec: DatasetSpec, classes: Sequence[str], groups: Mapping[str, Mapping[str, Sequence[str]]]
+    spec: DatasetSpec, classes: Sequence[str], groups: Groups
 ) -> tuple[list[list[str]], Integers]:
     """Names by level, and for each class its label at every level (classes x levels).
 
-    ``groups`` names the upper levels: {superclass: {fish: [ray, shark, ...], ...}}. Raises
-    ConfigError if they are not those of the spec.
+    ``groups`` names the upper levels: {superclass: {fish: [ray, shark, ...], ...}}, each by classes
+    or by the groups of the level below. Raises ConfigError if they are not those of the spec.
     """
     where = f"data set {spec.name!r}: options.groups"
     names, table = [list(classes)], [np.arange(len(classes))]
     for level in spec.levels[1:]:
-        members = groups.get(level.name, {})
-        group_of = {
+        members = members_of(groups, where).get(level.name, {})
+        listed = {
             cls: number for number, cls_list in enumerate(members.values()) for cls in cls_list
         }
-        homeless = [cls for cls in classes if cls not in group_of]
+        below = zip(classes, table[-1].tolist(), strict=True)
+        group_of = {cls: listed.get(cls, listed.get(names[-1][group])) for cls, group in below}
+        homeless = [cls for cls in classes if group_of[cls] is None]
         if homeless:
             raise ConfigError(f"{where}.{level.name} has no place for {some(homeless)}")
         if len(members) != level.classes:
@@ -153,7 +167,7 @@ def level_labels(
                 f"{where}.{level.name} has {len(members)} groups, levels has {level.classes}"
             )
         names.append(list(members))
-        table.append(np.array([group_of[cls] for cls in classes]))
+        table.append(np.array([group_of[cls] for cls in classes], dtype=np.int64))
     return names, np.stack(table, axis=1).astype(np.int64)
 
 
@@ -162,15 +176,18 @@ def checked_boxes(
     width: float,
     height: float,
     where: str,
+    covered: Sequence[float] | None = None,
 ) -> Boxes:
     """Boxes as (name of the object, left, top, right, bottom, class, ignore), made safe.
 
-    The rule: up to a pixel beyond the image is rounding and is clipped; further out is an error,
-    for then the boxes belong to another image or scale. One without area is left out and logged.
+    The rule: up to a pixel beyond the image is rounding and is clipped; further out, or no number,
+    is an error, for then the boxes belong to another image or scale. One without area is left out,
+    named in the log, and counted. ``covered``: the pixels that each object covers, where known.
     """
     kept = []
-    for name, left, top, right, bottom, cls, ignore in boxes:
-        if min(left, top) < -1 or right > width + 1 or bottom > height + 1:
+    for place, (name, left, top, right, bottom, cls, ignore) in enumerate(boxes):
+        inside = min(left, top) >= -1 and right <= width + 1 and bottom <= height + 1
+        if not (inside and math.isfinite(left + top + right + bottom)):
             raise DataError(
                 f"{where}: {name} has the box ({left:g}, {top:g}, {right:g}, {bottom:g}), outside "
                 f"its image of {width:g} x {height:g} pixels"
@@ -179,11 +196,13 @@ def checked_boxes(
         if corners[2] <= corners[0] or corners[3] <= corners[1]:
             log.warning("%s: %s has a box without area; left out", where, name)
             continue
-        kept.append((corners, cls, ignore))
+        kept.append((corners, cls, ignore, None if covered is None else covered[place]))
     return Boxes(
-        np.array([box for box, _, _ in kept], dtype=np.float32).reshape(-1, 4),
-        np.array([cls for _, cls, _ in kept], dtype=np.int64),
-        np.array([ignore for _, _, ignore in kept], dtype=np.bool_),
+        np.array([box for box, _, _, _ in kept], dtype=np.float32).reshape(-1, 4),
+        np.array([cls for _, cls, _, _ in kept], dtype=np.int64),
+        np.array([ignore for _, _, ignore, _ in kept], dtype=np.bool_),
+        None if covered is None else np.array([of for *_, of in kept], dtype=np.float32),
+        len(boxes) - len(kept),
     )
 
 

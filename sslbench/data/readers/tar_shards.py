@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sslbench.config import Settings, build
+from sslbench.data.groups import Groups
 from sslbench.data.images import decoded
 from sslbench.data.readers.source import (
     Integers,
@@ -33,7 +34,7 @@ class ShardOptions(Settings):
     shards: dict[str, str]  # by split: train-{000000..001281}.tar, or with * for whatever is there
     label: str = "cls"  # what the name of a label ends in
     names: str | None = None  # a text file of the classes, one a line
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}  # upper levels: {level: {group: classes}}
+    groups: Groups = {}  # upper levels: {level: {group: classes}}, or a table's name
 
 
 @dataclass(frozen=True)

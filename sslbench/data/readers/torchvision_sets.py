@@ -18,6 +18,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from sslbench.config import Settings, build
+from sslbench.data.groups import Groups
 from sslbench.data.images import FileImages, HeldImages, ImageSet
 from sslbench.data.readers.folder import FolderSource
 from sslbench.data.readers.source import (
@@ -37,7 +38,7 @@ Pixels = NDArray[np.uint8]
 
 class TorchvisionOptions(Settings):
     name: Literal["CIFAR10", "CIFAR100", "STL10", "FashionMNIST", "DTD"]
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}  # upper levels: {level: {group: classes}}
+    groups: Groups = {}  # upper levels: {level: {group: classes}}, or a table's name
 
 
 @dataclass(frozen=True)

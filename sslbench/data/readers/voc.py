@@ -48,8 +48,7 @@ class VocSource:
             split: [
                 (entry.rpartition("/")[0], line.split()[0])
                 for entry in entries
-                for line in self._list_file(entry).read_text(encoding="utf-8").splitlines()
-                if line.strip()
+                for line in _lines(self._list_file(entry))
             ]
             for split, entries in self.options.lists.items()
         }
@@ -66,7 +65,11 @@ class VocSource:
                 for file in missing
             ]
         faults = []
-        for split, names in self._names.items():
+        try:
+            listed = self._names
+        except DataError as error:
+            return [f"{self.spec.name}: {error}"]
+        for split, names in listed.items():
             where = self._list_file(self.options.lists[split][0]).parent
             faults += wrong_count(self.spec, split, len(names), where)
             for year in sorted({year for year, _ in names}):
@@ -104,8 +107,13 @@ class VocSource:
 
     def _boxes(self, path: Path) -> Boxes:
         try:
-            root = defusedxml.ElementTree.parse(path).getroot()
-        except (ParseError, DefusedXmlException, OSError) as error:
+            root = defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
+        except DefusedXmlException as error:
+            raise DataError(
+                f"{path}: cannot be read as an annotation: it declares a document type or entities "
+                f"({error}), which could reach for other files. Take the declaration out"
+            ) from error
+        except (ParseError, ValueError, OSError) as error:
             raise DataError(f"{path}: cannot be read as an annotation ({error})") from error
         if root is None:
             raise DataError(f"{path}: an annotation without content")
@@ -134,6 +142,14 @@ class VocSource:
         entries = {entry for entries in self.options.lists.values() for entry in entries}
         lists = (self._list_file(e).relative_to(self.folder).as_posix() for e in entries)
         return self.folder, [*lists, *images, *notes]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of images ({error})") from error
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _number(element: Element, key: str, path: Path) -> float:
