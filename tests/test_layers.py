@@ -25,7 +25,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"registry", "stats"},
     {"config"},
     {"memory"},
-    {"errors", "allocator"},
+    {"errors", "allocator", "amx"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sslbench import __version__, allocator
+from sslbench import __version__, allocator, amx
 from sslbench.cli.ablate import ablate
 from sslbench.cli.check import check
 from sslbench.cli.evaluate import evaluate
@@ -66,6 +66,7 @@ def _main(
 def main() -> None:
     """The console script. A user's mistake ends in one message and a code other than 0."""
     allocator.hold_freed_blocks()
+    amx.leave_out()
     try:
         app()
     except SSLBenchError as error:
