@@ -1,6 +1,6 @@
 # make run    train and compare on the embedded data     make test   everything that can be checked
 # make lint   style and types                            make results DATA=DIR   remake the committed tables
-# make speed  time this machine against peers
+# make speed  time this machine against peers            make soak [KILLS=10]    kill, starve and mutate it
 # A torch without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 RUN := .venv/bin/python -m sslbench
 DATA ?= $(SSLBENCH_DATA)
 
-.PHONY: run test quick-test lint results speed clean
+.PHONY: run test quick-test lint results speed soak clean
 
 run: .venv/ready
 	$(RUN) run
@@ -42,6 +42,13 @@ speed: .venv/ready
 	.venv/bin/python -m pip install -e '.[dev,peers]'
 	$(RUN) speed --against lightly
 	.venv/bin/python -m sslbench.publish speed
+
+KILLS ?= 3
+
+soak: .venv/ready
+	.venv/bin/python -m pip install -e '.[dev]'
+	.venv/bin/python -m tests.soak --kills $(KILLS) --out results/local/soak
+	.venv/bin/python -m sslbench.publish soak
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -69,6 +69,12 @@ def canonical(value: Any) -> str:
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a file in a given folder can have it as its name."""
+    plain = not any(c in "/\\:" or ord(c) < 32 for c in text)
+    return plain and 0 < len(text) <= 200 and text[0] != "."
+
+
 def fingerprint(value: Any) -> str:
     """SHA-256 of the canonical JSON of a value, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -8,7 +8,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,13 @@ from sslbench.api import (
     Subject,
     evaluations,
 )
+from sslbench.checkpoints import Checkpoints
 from sslbench.config import Tree, build, fingerprint
 from sslbench.data.datasets import LabelledDataset
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import CentreViews, embed_batches
-from sslbench.errors import Interrupted, NotApplicable, PluginError, StoreError, UnwritableError
+from sslbench.disk import file_digest, write_atomic
+from sslbench.errors import Interrupted, NotApplicable, PluginError, UnwritableError
 from sslbench.features import BATCH, FeatureStore
 from sslbench.memory import PeakMemory
 from sslbench.nn.digest import tensors_digest
@@ -39,17 +40,7 @@ from sslbench.run import EvaluationConfig, Preprocessing
 from sslbench.spreads import ENDING, write_spreads
 from sslbench.stats.items import ItemRows, score_intervals
 from sslbench.stats.spread import Spread
-from sslbench.store import (
-    Environment,
-    Failure,
-    Interval,
-    Record,
-    Score,
-    Store,
-    file_digest,
-    now,
-    write_atomic,
-)
+from sslbench.store import Environment, Failure, Interval, Record, Score, Store, now
 
 
 def evaluate(
@@ -79,7 +70,9 @@ def evaluate(
     evaluation = plugin(settings)
     marks = marks_of(config, evaluation, dataset)
     digest = tensors_digest(encoder.state_dict())
-    checkpoint = FileCheckpoint(store.evaluation_file(run, config.id, "checkpoint.pt"), digest)
+    checkpoint = Checkpoints(
+        store.evaluation_file(run, config.id, "checkpoint.pt"), {"encoder": digest}
+    )
     context = EngineContext(
         device, seed, checkpoint, features, config.preprocessing, workers, on_progress
     )
@@ -220,13 +213,13 @@ def marks_of(config: EvaluationConfig, evaluation: Evaluation, dataset: Labelled
 class EngineContext(EvaluationContext):
     """What an evaluation is lent."""
 
-    checkpoint: "FileCheckpoint"
+    checkpoint: Checkpoints
 
     def __init__(
         self,
         device: torch.device,
         seed: int,
-        checkpoint: "FileCheckpoint",
+        checkpoint: Checkpoints,
         store: FeatureStore,
         preprocessing: Preprocessing,
         workers: int,
@@ -269,32 +262,3 @@ class EngineContext(EvaluationContext):
 
     def log(self, name: str, value: float) -> None:
         self.logged[name] = float(value)
-
-
-class FileCheckpoint:
-    """The state of a long evaluation, bound to the encoder that it is of."""
-
-    def __init__(self, path: Path, encoder_digest: str) -> None:
-        self.path, self.encoder_digest = path, encoder_digest
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        payload = {"encoder": self.encoder_digest, "state": dict(state)}
-        write_atomic(self.path, lambda temporary: torch.save(payload, temporary))
-
-    def load(self) -> dict[str, Any] | None:
-        """The last saved state, or None. Raises StoreError if damaged or of another encoder."""
-        if not self.path.exists():
-            return None
-        try:
-            payload = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for a damaged file
-            raise StoreError(
-                f"{self.path}: damaged checkpoint ({type(error).__name__}). Remove it to begin anew"
-            ) from error
-        if payload["encoder"] != self.encoder_digest:
-            raise StoreError(f"{self.path}: is of another encoder. Remove it to begin anew")
-        state: dict[str, Any] = payload["state"]
-        return state
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)

@@ -22,8 +22,9 @@ from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.encoder import Encoder
 from sslbench.run import EvaluationConfig
+from sslbench.sharing import in_turn
 from sslbench.store import Failure, Record, Store, now
-from sslbench.train.checkpoint import import_tensors
+from sslbench.train.export import import_tensors
 
 
 class Watcher(Protocol):
@@ -106,13 +107,29 @@ class Examiner:
             return record.spread_sha256 is not None  # older records kept nothing to compare by
         return record.status == "skipped"
 
+    def failure_since(self, run: str, wanted: EvaluationConfig, began: str) -> Failure | None:
+        """What another process has met with meanwhile: it is not tried again in the same call."""
+        record = self.store.record(run, wanted.id)
+        return record.failure if record is not None and record.created > began else None
+
     def run(self, examinations: Sequence[Examination]) -> Tally:
         """Those that have no record. Interrupted passes through."""
         todo = [one for one in examinations if not self.is_done(one.run, one.wanted)]
         tally = Tally(already=len(examinations) - len(todo))
-        for number, one in enumerate(todo, start=1):
+        began = now()
+        turns = in_turn(
+            self.store,
+            todo,
+            lambda one: one.run,
+            stopped=self.stopped,
+            waiting=self.watcher.finished,
+        )
+        for number, one in enumerate(turns, start=1):
+            if self.is_done(one.run, one.wanted):  # by another process, since
+                tally.already += 1
+                continue
             self.watcher.stage(one.title, number, len(todo))
-            failure = self.examine(one)
+            failure = self.failure_since(one.run, one.wanted, began) or self.examine(one)
             if failure is None:
                 tally.done += 1
             else:

@@ -1,14 +1,9 @@
 """Frozen features on disk: one safetensors file each, whose header says what it holds.
 
-Imports no torch: files are listed and removed by their headers alone. A file is written row block
-by row block beside its place and renamed when it is whole, so neither an interrupt nor a full disk
-leaves half a file under its name. It is written and not mapped while it grows, because a full disk
-would then be a signal that kills the process instead of an error.
+Imports no torch: files are listed and removed by their headers alone.
 """
 
 import json
-import shutil
-import struct
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -19,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from sslbench.config import Settings, build, canonical
-from sslbench.errors import ConfigError, StoreError, UnwritableError
-from sslbench.store import write_atomic
+from sslbench.config import Settings, build
+from sslbench.errors import ConfigError, StoreError
 
 SCHEMA_VERSION = 1
 TENSOR = "features"  # the name of the one tensor
 ALIGNMENT = 64  # bytes, for whoever computes on the mapped rows
 ABANDONED = 3600.0  # seconds without a new row: whoever wrote that file is gone
-GIB = 2**30
 
 Rows = NDArray[np.float32]
 
@@ -66,46 +59,6 @@ class FeatureFile:
 
 def feature_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.safetensors"
-
-
-def write_features(path: Path, header: FeatureHeader, blocks: Iterable[Rows]) -> None:
-    """All rows of ``blocks`` (n x dim each) as one file; no more than a block is in memory.
-
-    Raises UnwritableError if there is no room or the folder cannot be written, ValueError if the
-    blocks are not rows x dim; then, and when ``blocks`` raises, the file is not there.
-    """
-    write_atomic(path, lambda temporary: _fill(temporary, path, header, blocks))
-
-
-def _fill(temporary: Path, path: Path, header: FeatureHeader, blocks: Iterable[Rows]) -> None:
-    needed = 4 * header.rows * header.dim
-    free = shutil.disk_usage(temporary.parent).free
-    if needed > free:  # before hours are spent on rows that find no place
-        raise UnwritableError(
-            f"{path} needs {needed / GIB:.2f} GiB, {free / GIB:.2f} are free. Make room, "
-            "such as by `sslbench features --prune`, or choose another folder with --results"
-        )
-    rows = 0
-    with temporary.open("wb") as file:
-        file.write(_head(header))
-        for block in blocks:
-            if block.shape[1:] != (header.dim,) or block.dtype != np.float32:
-                raise ValueError(f"a block of {block.shape}, {block.dtype}; dim is {header.dim}")
-            file.write(np.ascontiguousarray(block).data)
-            rows += len(block)
-    if rows != header.rows:
-        raise ValueError(f"{rows} rows, expected {header.rows}")
-
-
-def _head(header: FeatureHeader) -> bytes:
-    """The format's first bytes: the length of a JSON text, and the text, padded with spaces."""
-    shape = [header.rows, header.dim]
-    tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * header.rows * header.dim]}
-    values = header.model_dump(mode="json")
-    plain = {k: v if isinstance(v, str) else canonical(v) for k, v in values.items()}
-    text = json.dumps({"__metadata__": plain, TENSOR: tensor}).encode()
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    return struct.pack("<Q", len(text)) + text
 
 
 def read_header(path: Path) -> FeatureHeader:

@@ -7,13 +7,14 @@ one that was changed in place must never be given what it was (0.15 s for a ResN
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 from torch import Tensor
 
@@ -30,15 +31,17 @@ from sslbench.feature_files import (
     Rows,
     feature_path,
     read_header,
-    write_features,
 )
+from sslbench.feature_writing import begun, write_features
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.modes import measuring
 from sslbench.run import VIEWS_VERSION, Preprocessing
 from sslbench.store import now
 
 BATCH = 256  # images of a forward pass
 BLOCK = 4096  # rows copied at once
+AGAIN_SECONDS = 1.0  # until another process's lock is tried again
 
 
 class FeatureStore:
@@ -77,33 +80,12 @@ class FeatureStore:
                 f"{dataset.spec.name}, {stored}: {images} images, {len(y)} rows of labels, "
                 "expected as many of both, and at least one"
             )
-        digest = tensors_digest(encoder.state_dict())
-        key = feature_key(digest, encoder, dataset, stored, layer, preprocessing)
-        path = feature_path(self.folder, key)
+        wanted = _Wanted(encoder, dataset, stored, layer, preprocessing)
+        path = feature_path(self.folder, wanted.key)
         if not path.exists():
-            blocks = _encoded(
-                encoder, dataset, stored, layer, preprocessing, device, workers, on_progress
-            )
-            was_training = encoder.training
-            encoder.eval()
-            try:
-                first = next(blocks)  # says how wide they are
-                header = FeatureHeader(
-                    key=key,
-                    encoder_digest=digest,
-                    encoder=encoder.config.name,
-                    dataset=dataset.spec.name,
-                    split=stored,
-                    layer=layer,
-                    preprocessing=preprocessing.hashed(),
-                    rows=images,
-                    dim=first.shape[1],
-                    sslbench=__version__,
-                    created=now(),
-                )
-                write_features(path, header, chain([first], blocks))
-            finally:
-                encoder.train(was_training)
+            with _alone(path, lambda: on_progress(0, images)):
+                if not path.exists():
+                    wanted.write(path, device, workers, on_progress)
         x = _mapped(path)
         if len(x) != images:
             raise StoreError(f"{path}: {len(x)} rows of {images} images. Remove the file")
@@ -153,40 +135,107 @@ def feature_key(
     )
 
 
-def _encoded(
-    encoder: Encoder,
-    dataset: LabelledDataset,
-    split: Split,
-    layer: int,
-    preprocessing: Preprocessing,
-    device: torch.device,
-    workers: int,
-    on_progress: Callable[[int, int], None],
-) -> Iterator[Rows]:
-    """Features of the images of a split, a batch of rows at a time."""
-    views = embed_batches(
-        dataset.images(split),
-        preprocessing.image_size,
-        BATCH,
-        device,
-        workers,
-        filter=preprocessing.filter,
-        crop_fraction=preprocessing.crop_fraction,
-    )
-    done = 0
-    for batch in views:
-        with torch.no_grad():
-            images = batch.contiguous(memory_format=torch.channels_last)
-            rows = _layer(encoder, images, layer).float().cpu()
-        done += len(rows)
-        bad = int((~rows.isfinite().all(dim=1)).sum())
-        if bad:
-            raise Diverged(
-                f"the encoder's features of {bad} of {len(rows)} images of {dataset.spec.name} "
-                f"({split}, up to image {done} of {views.total}) are not finite"
-            )
-        on_progress(done, views.total)
-        yield rows.numpy()
+class _Wanted:
+    """The features of a split that are not there yet, or not all of them."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        dataset: LabelledDataset,
+        split: Split,
+        layer: int,
+        preprocessing: Preprocessing,
+    ) -> None:
+        self.encoder, self.dataset, self.split = encoder, dataset, split
+        self.layer, self.preprocessing = layer, preprocessing
+        self.digest = tensors_digest(encoder.state_dict())
+        self.key = feature_key(self.digest, encoder, dataset, split, layer, preprocessing)
+
+    def write(
+        self,
+        path: Path,
+        device: torch.device,
+        workers: int,
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        """Encodes what an earlier call has not, and writes the file."""
+        left = begun(path, self.key)
+        start = left.rows if left is not None else 0
+        blocks = self._encoded(device, workers, on_progress, start)
+        if left is not None:
+            write_features(path, left.header, blocks, left)
+            return
+        first = next(blocks)  # says how wide they are
+        header = FeatureHeader(
+            key=self.key,
+            encoder_digest=self.digest,
+            encoder=self.encoder.config.name,
+            dataset=self.dataset.spec.name,
+            split=self.split,
+            layer=self.layer,
+            preprocessing=self.preprocessing.hashed(),
+            rows=len(self.dataset.images(self.split)),
+            dim=first.shape[1],
+            sslbench=__version__,
+            created=now(),
+        )
+        write_features(path, header, chain([first], blocks))
+
+    def _encoded(
+        self,
+        device: torch.device,
+        workers: int,
+        on_progress: Callable[[int, int], None],
+        start: int,
+    ) -> Iterator[Rows]:
+        """Features of the images from ``start`` on, a batch of rows at a time.
+
+        A whole number of batches is left out, for what else is in a batch rounds features.
+        """
+        views = embed_batches(
+            self.dataset.images(self.split),
+            self.preprocessing.image_size,
+            BATCH,
+            device,
+            workers,
+            filter=self.preprocessing.filter,
+            crop_fraction=self.preprocessing.crop_fraction,
+            start=start,
+        )
+        done = start
+        for batch in views:
+            with measuring(self.encoder):
+                images = batch.contiguous(memory_format=torch.channels_last)
+                rows = _layer(self.encoder, images, self.layer).float().cpu()
+            done += len(rows)
+            bad = int((~rows.isfinite().all(dim=1)).sum())
+            if bad:
+                raise Diverged(
+                    f"the encoder's features of {bad} of {len(rows)} images of "
+                    f"{self.dataset.spec.name} ({self.split}, up to image {done} of {views.total}) "
+                    "are not finite"
+                )
+            on_progress(done, views.total)
+            yield rows.numpy()
+
+
+@contextmanager
+def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """While no other process makes ``path``; one that waits is told every second."""
+    lock = FileLock(path.with_name(f".{path.stem}.lock"))
+    while not lock.is_locked:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=AGAIN_SECONDS)
+        except Timeout:
+            waiting()
+        except OSError as error:
+            raise UnwritableError(f"{path} cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # first: who waits then finds it gone
+        lock.release()
 
 
 def _mapped(path: Path) -> Tensor:

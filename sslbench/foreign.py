@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslbench.config import Tree, build, flatten, merge
+from sslbench.disk import file_digest
 from sslbench.errors import ConfigError, StoreError, WeightsError
 from sslbench.examine import Examination
 from sslbench.nn.config import EncoderConfig
@@ -12,9 +13,9 @@ from sslbench.nn.digest import tensors_digest
 from sslbench.plan import apply_changes
 from sslbench.protocols import suite_evaluations
 from sslbench.run import EvaluationConfig
-from sslbench.store import Environment, Manifest, Row, Store, file_digest, now
+from sslbench.store import Environment, Manifest, Row, Store, now
 from sslbench.suite import Suite
-from sslbench.train.checkpoint import export_tensors
+from sslbench.train.export import export_tensors
 from sslbench.weights import Adopted, Source, WeightsConfig, adopt, described, read_tensors
 from sslbench.weights.identity import manifest_config
 

@@ -1,11 +1,12 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
 ``quick=quick-all`` publishes under another name, where a suite was run with several selections of
-methods; ``speed`` stands for what ``sslbench speed`` wrote. Used by ``make results`` and ``make
-speed``; also puts the tables into README.md, between their marks. ``run`` never reads what is
-written here. What intervals and tests are computed from goes along, for it is small, and so does
-the page of ``sslbench report`` if there is one; all outcomes, features and weights stay behind:
-they are large, and can be made again by the command under each table.
+methods; ``speed`` and ``soak`` stand for what ``sslbench speed`` and ``make soak`` wrote. Used by
+``make results`` and its like; also puts the tables into README.md and the pages of ``docs/``,
+between their marks. ``run`` never reads what is written here. What intervals and tests are computed
+from goes along, for it is small, and so does the page of ``sslbench report`` if there is one; all
+outcomes, features and weights stay behind: they are large, and can be made again by the command
+under each table.
 """
 
 import shutil
@@ -18,7 +19,7 @@ from sslbench.spreads import ENDING
 from sslbench.store import PICTURES, Store
 from sslbench.study import command_of
 
-SPEED = "speed"  # no suite, but published beside them
+MEASURED = ("speed", "soak")  # no suites, but published beside them
 LOCAL, PUBLISHED = Path("results/local"), Path("results")
 TABLE_ENDINGS = (".md", ".csv", ".tex", ".png", ".json")
 
@@ -59,13 +60,13 @@ def publish(
     return copied
 
 
-def publish_speed(local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
-    """``results/speed``: the record of ``sslbench speed`` and its page. Raises StoreError."""
-    files = [local / SPEED / f"speed.{ending}" for ending in ("json", "md")]
+def publish_measured(name: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
+    """``results/NAME``: the record of what is no suite, and its page. Raises StoreError."""
+    files = [local / name / f"{name}.{ending}" for ending in ("json", "md")]
     missing = [path for path in files if not path.exists()]
     if missing:
-        raise StoreError(f"{missing[0]} is not there: sslbench speed")
-    return [_copy(path, published / SPEED / path.name) for path in files]
+        raise StoreError(f"{missing[0]} is not there: make {name}")
+    return [_copy(path, published / name / path.name) for path in files]
 
 
 def quote(name: str, page: Path, published: Path = PUBLISHED) -> None:
@@ -94,8 +95,10 @@ if __name__ == "__main__":
         for argument in sys.argv[1:]:
             suite, _, name = argument.partition("=")
             name = name or suite
-            files = publish_speed() if suite == SPEED else publish(suite, name=name)
+            measured = suite in MEASURED
+            files = publish_measured(suite) if measured else publish(suite, name=name)
             print(f"{name}: {len(files)} files in {PUBLISHED / name}")
-            quote(name, Path("README.md"))
+            for page in (Path("README.md"), *sorted(Path("docs").glob("*.md"))):
+                quote(name, page)
     except SSLBenchError as error:
         sys.exit(f"sslbench: {error}")

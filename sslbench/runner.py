@@ -3,20 +3,23 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sslbench.api import Method
+from sslbench.api import DataInfo, Method
 from sslbench.data.datasets import LabelledDataset
 from sslbench.errors import DataError, Interrupted, StoreError, UnwritableError
 from sslbench.examine import Examination, Examiner, Tally, Watcher
 from sslbench.health.verdict import judge_failure
 from sslbench.plan import Planned
+from sslbench.sharing import in_turn
 from sslbench.stages import Stage, specs, stages
 from sslbench.store import Failure, Manifest, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
 from sslbench.train.build import build_method, encoder_of_method
-from sslbench.train.loop import Progress, pretrain
+from sslbench.train.fitting import batch_that_fits, out_of_memory
+from sslbench.train.loop import Progress, Trained, pretrain, run_checkpoints
 
 
 class Runner:
@@ -71,7 +74,7 @@ class Runner:
             digest = self.examiner.dataset(config.pretrain.dataset).digest
             if digest != manifest.data_digest and manifest.status == "failed":
                 # Whatever it failed of may be mended; what it learnt from other data is not used.
-                (self.store.run_folder(config.id) / "checkpoint.pt").unlink(missing_ok=True)
+                run_checkpoints(self.store.run_folder(config.id), config.hash).remove()
             elif digest != manifest.data_digest:
                 raise DataError(
                     f"{config.pretrain.dataset.name}: the data changed since run {config.id} "
@@ -93,12 +96,25 @@ class Runner:
         todo = [stage for stage in stages(plan) if not self.is_done(stage)]
         self.tally.already = len(stages(plan)) - len(todo)
         failed: set[str] = set()
-        for number, stage in enumerate(todo, start=1):
+        began = now()
+        turns = in_turn(
+            self.store,
+            todo,
+            lambda stage: stage.planned.config.id,
+            stopped=self.stopped,
+            waiting=self.watcher.finished,
+        )
+        for number, stage in enumerate(turns, start=1):
             run = stage.planned.config.id
             if run in failed:
                 continue
+            if self.is_done(stage):  # by another process, since
+                self.tally.already += 1
+                continue
             self.watcher.stage(stage.title, number, len(todo))
-            failure = self._pretrain(stage) if stage.key is None else self._evaluate(stage)
+            failure = self._failure_since(stage, began)
+            if failure is None:
+                failure = self._pretrain(stage) if stage.key is None else self._evaluate(stage)
             if failure is None:
                 self.tally.done += 1
                 continue
@@ -109,81 +125,96 @@ class Runner:
                 break
         return self.tally
 
-    def _pretrain(self, stage: Stage) -> Failure | None:
-        planned, config = stage.planned, stage.planned.config
-        folder = self.store.run_folder(config.id)
-        began = time.monotonic()
-        digest = ""
+    def _failure_since(self, stage: Stage, began: str) -> Failure | None:
+        """What another process has met with meanwhile: it is not tried again in the same call."""
+        run = stage.planned.config.id
+        if stage.key is not None:
+            return self.examiner.failure_since(run, stage.planned.evaluations[stage.key], began)
+        manifest = self.store.manifest(run)
+        return manifest.failure if manifest is not None and manifest.created > began else None
 
+    def _pretrain(self, stage: Stage) -> Failure | None:
+        planned = stage.planned
+        began = time.monotonic()
+        facts: dict[str, Any] = {}
+        denied = False
+        try:
+            dataset = self.examiner.dataset(planned.config.pretrain.dataset)
+            facts["data_digest"] = dataset.digest
+            facts |= _facts(self._trained(planned, dataset))
+        except (Interrupted, KeyboardInterrupt, UnwritableError):
+            raise
+        except Exception as error:
+            facts |= {"failure": Failure.of(error), "health": judge_failure(error)}
+            denied = out_of_memory(error)
+        if denied:  # behind the handler: the error's traceback holds all that was allocated
+            facts["failure"] = self._advised(planned, dataset, facts["failure"])
+        manifest = self._manifest(planned).model_copy(update=facts)
+        self.store.write_manifest(manifest)
+        if manifest.failure is not None:
+            self.watcher.finished(f"{stage.title}: FAILED, {manifest.failure.message}")
+            return manifest.failure
+        assert manifest.health is not None
+        seconds = time.monotonic() - began
+        self.watcher.finished(
+            f"{stage.title}: {manifest.steps} steps in {seconds:.0f} s, {manifest.health.verdict}"
+        )
+        return None
+
+    def _trained(self, planned: Planned, dataset: LabelledDataset) -> Trained:
         def watch(progress: Progress) -> None:
             loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
             epoch = f"epoch {progress.epoch + 1}/{progress.epochs}{loss}"
             self.watcher.update(progress.step, progress.steps, epoch)
 
-        try:
-            dataset = self.examiner.dataset(config.pretrain.dataset)
-            digest = dataset.digest
-            method = self._method(planned, dataset)
-            trained = pretrain(
-                config,
-                method,
-                planned.data,
-                dataset.images("train"),
-                folder,
-                device=self.device,
-                workers=self.workers,
-                tracker=self.tracker,
-                on_progress=watch,
-                stopped=self.stopped,
-            )
-        except (Interrupted, KeyboardInterrupt, UnwritableError):
-            raise
-        except Exception as error:
-            failure = Failure.of(error)
-            changes = {"failure": failure, "health": judge_failure(error)}
-            self.store.write_manifest(self._manifest(planned, digest).model_copy(update=changes))
-            self.watcher.finished(f"{stage.title}: FAILED, {failure.message}")
-            return failure
-        self.store.write_manifest(
-            self._manifest(planned, digest).model_copy(
-                update={
-                    "status": "done",
-                    "encoder_digest": trained.encoder_digest,
-                    "parameters": trained.parameters,
-                    "steps": trained.steps,
-                    "images_seen": trained.images_seen,
-                    "seconds": round(trained.seconds, 3),
-                    "peak_memory_gib": round(trained.peak_memory_gib, 3),
-                    "losses": trained.losses,
-                    "health": trained.health,
-                }
-            )
+        return pretrain(
+            planned.config,
+            self._method(planned, dataset, planned.data),
+            planned.data,
+            dataset.images("train"),
+            self.store.run_folder(planned.config.id),
+            device=self.device,
+            workers=self.workers,
+            tracker=self.tracker,
+            on_progress=watch,
+            stopped=self.stopped,
         )
-        seconds = time.monotonic() - began
-        self.watcher.finished(
-            f"{stage.title}: {trained.steps} steps in {seconds:.0f} s, {trained.health.verdict}"
-        )
-        return None
 
-    def _method(self, planned: Planned, dataset: LabelledDataset) -> Method:
+    def _advised(self, planned: Planned, dataset: LabelledDataset, failure: Failure) -> Failure:
+        """A failure for want of memory, with the batch that would fit."""
+        self.watcher.update(0, 1, "out of memory; trying smaller batches")
+        fits = batch_that_fits(
+            planned.config,
+            planned.data,
+            dataset.images("train"),
+            lambda data: self._method(planned, dataset, data),
+            self.device,
+        )
+        advice = "no smaller batch was found to fit"
+        if fits is not None:
+            advice = f"a step of batch {fits} fits here: --set pretrain.batch_size={fits}"
+        message = f"out of memory with batch {planned.data.batch_size}; {advice}"
+        return failure.model_copy(update={"message": f"{message} ({failure.message})"})
+
+    def _method(self, planned: Planned, dataset: LabelledDataset, data: DataInfo) -> Method:
         config = planned.config
         if config.method == "random":
-            return Random(encoder_of_method(config), NoSettings(), planned.data)
+            return Random(encoder_of_method(config), NoSettings(), data)
         if config.method == "supervised":
             encoder = encoder_of_method(config)
             labels = torch.from_numpy(dataset.labels("train"))[:, 0]
             classes = dataset.spec.levels[0].classes
-            return Supervised(encoder, NoSettings(), planned.data, labels, classes)
-        return build_method(config, planned.data, planned.label)
+            return Supervised(encoder, NoSettings(), data, labels, classes)
+        return build_method(config, data, planned.label)
 
-    def _manifest(self, planned: Planned, digest: str) -> Manifest:
+    def _manifest(self, planned: Planned) -> Manifest:
+        """Of a run of which nothing is known yet."""
         config = planned.config
         return Manifest(
             run=config.id,
             hash=config.hash,
             config=config.model_dump(mode="json"),
             status="failed",
-            data_digest=digest,
             environment=self.examiner.environment,
             created=now(),
         )
@@ -195,3 +226,18 @@ class Runner:
         return self.examiner.examine(
             Examination(stage.title, config.id, config.seed, config.encoder, wanted)
         )
+
+
+def _facts(trained: Trained) -> dict[str, Any]:
+    """What a manifest says of a finished pre-training."""
+    return {
+        "status": "done",
+        "encoder_digest": trained.encoder_digest,
+        "parameters": trained.parameters,
+        "steps": trained.steps,
+        "images_seen": trained.images_seen,
+        "seconds": round(trained.seconds, 3),
+        "peak_memory_gib": round(trained.peak_memory_gib, 3),
+        "losses": trained.losses,
+        "health": trained.health,
+    }

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sslbench.disk import file_digest, write_atomic
 from sslbench.errors import StoreError
 from sslbench.stats.spread import Spread
-from sslbench.store import Store, file_digest, write_atomic
+from sslbench.store import Store
 
 ENDING = "spread.parquet"
 _KIND = b"sslbench:kind"  # in the file's own metadata

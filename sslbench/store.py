@@ -1,21 +1,18 @@
 """Records on disk: a manifest per run, a record per evaluation, nothing else is believed.
 
-Every write goes to a temporary file beside its target, is flushed to disk and renamed, so a killed
-process or a full disk damages nothing that was there before. A manifest or record is sealed with
-the digest of what it says, so that one that was edited by hand is not taken for a fact.
+Manifests, records and plans are sealed with the digest of what they say, so that what was edited by
+hand is not taken for a fact.
 """
 
-import hashlib
 import json
 import os
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sslbench.config import Settings, build, fingerprint
+from sslbench.config import Settings, Tree, build, fingerprint, is_file_name
+from sslbench.disk import write_text
 from sslbench.errors import ConfigError, EditedError, SSLBenchError, StoreError, UnwritableError
 from sslbench.health.verdict import Health
 from sslbench.study import PartFacts, StudyFacts
@@ -50,11 +47,12 @@ class Failure(Settings):
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
-        """What happened, while it is being handled; known errors need no traceback."""
+        """What happened and where, while it is being handled; known errors need no traceback."""
         kind = type(error).__name__
         if isinstance(error, SSLBenchError):
             return cls(kind=kind, message=str(error))
-        return cls(kind=kind, message=f"{kind}: {error}", traceback=traceback.format_exc())
+        message = ", ".join([f"{kind}: {error}", *getattr(error, "__notes__", [])])
+        return cls(kind=kind, message=message, traceback=traceback.format_exc())
 
 
 class Environment(Settings):
@@ -161,10 +159,10 @@ class Store:
         self.root = root
 
     def run_folder(self, run: str) -> Path:
-        return self.root / "runs" / run
+        return self.root / "runs" / plain_name(run)
 
     def table_folder(self, suite: str) -> Path:
-        return self.root / "tables" / suite
+        return self.root / "tables" / plain_name(suite)
 
     @property
     def features_folder(self) -> Path:
@@ -172,7 +170,7 @@ class Store:
         return self.root / "features"
 
     def evaluation_file(self, run: str, evaluation: str, ending: str = "json") -> Path:
-        return self.run_folder(run) / "evaluations" / f"{evaluation}.{ending}"
+        return self.run_folder(run) / "evaluations" / f"{plain_name(evaluation)}.{ending}"
 
     def manifest(self, run: str) -> Manifest | None:
         """The manifest of a run, or None. Raises StoreError if it is damaged or was edited."""
@@ -190,13 +188,13 @@ class Store:
         return _read(self.table_folder(suite) / "plan.json", PlanFile)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        write_json(self.run_folder(manifest.run) / "manifest.json", manifest, sealed=True)
+        _write_sealed(self.run_folder(manifest.run) / "manifest.json", manifest)
 
     def write_record(self, name: str, record: Record) -> None:
-        write_json(self.evaluation_file(record.run, name), record, sealed=True)
+        _write_sealed(self.evaluation_file(record.run, name), record)
 
     def write_plan(self, plan: PlanFile) -> None:
-        write_json(self.table_folder(plan.suite) / "plan.json", plan)
+        _write_sealed(self.table_folder(plan.suite) / "plan.json", plan)
 
     def check_writable(self) -> None:
         """Raises UnwritableError before anything is computed for nothing."""
@@ -210,6 +208,16 @@ class Store:
                 f"results folder {self.root} cannot be written ({error.strerror}). "
                 "Choose another with --results"
             ) from error
+
+
+def plain_name(name: str) -> str:
+    """The name of a run, record, suite or table, which may be a stranger's, as a file's name.
+
+    Raises StoreError for one that would lead out of its folder or that no file can have.
+    """
+    if not is_file_name(name):
+        raise StoreError(f"{name!r} is no name of a run, a record, a suite or a table")
+    return name
 
 
 def _read(path: Path, cls: type[T], *, sealed: bool = True) -> T | None:
@@ -227,64 +235,34 @@ def _read(path: Path, cls: type[T], *, sealed: bool = True) -> T | None:
             f"{path}: schema_version is {version!r}, this sslbench reads {SCHEMA_VERSION}. "
             "Remove the file to redo it, or read it with the version that wrote it"
         )
-    seal = tree.pop(SEAL, None)  # older files have none
-    if sealed and seal is not None and seal != fingerprint(tree):
-        raise EditedError(
-            f"{path}: its digest does not fit what it says, so it was edited or damaged since it "
-            "was written. Remove it to redo it"
-        )
+    seal = tree.pop(SEAL, None)
     try:
-        return build(cls, tree, str(path))
+        found = build(cls, tree, str(path))
     except ConfigError as error:
         raise StoreError(f"{error}. Remove the file to redo it") from error
+    if sealed and seal != fingerprint(tree):
+        raise EditedError(
+            f"{path}: its digest does not fit what it says, so it was edited or damaged since it "
+            "was written (or written by an sslbench of before there were digests). Remove it to "
+            "redo it"
+        )
+    return found
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """``write`` fills a temporary file, which then takes the place of ``path``.
-
-    Raises UnwritableError if the disk is full or the folder cannot be written; ``path`` is
-    untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # where a file stands in place of the folder
-            temporary.unlink(missing_ok=True)
-        raise UnwritableError(f"{path} cannot be written ({error.strerror or error})") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def write_json(path: Path, item: Settings) -> None:
+    _write_tree(path, item.model_dump(mode="json"))
 
 
-def write_json(path: Path, item: Settings, *, sealed: bool = False) -> None:
+def _write_sealed(path: Path, item: Settings) -> None:
     tree = item.model_dump(mode="json")
-    if sealed:
-        tree[SEAL] = fingerprint(tree)
+    _write_tree(path, {**tree, SEAL: fingerprint(tree)})
+
+
+def _write_tree(path: Path, tree: Tree) -> None:
     # Unsorted: a plan's columns stand in the suite's order.
-    text = json.dumps(tree, indent=1, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """``write_atomic`` of text: the same bytes on every system."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-    write_atomic(path, write)
+    write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")
 
 
 def now() -> str:
     """The time of a record, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

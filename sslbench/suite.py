@@ -5,9 +5,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sslbench.config import Settings, Tree, build, load_yaml, merge
+from sslbench.config import Settings, Tree, build, is_file_name, load_yaml, merge
 from sslbench.errors import ConfigError
 
 DEFAULT_SUITE = "quick"
@@ -50,6 +50,13 @@ class Suite(Settings):
     exceptions: dict[str, Tree] = {}  # by method, or by method@variant; shown under the table
     evaluations: dict[str, EvaluationEntry]
     tables: dict[str, TableConfig]
+
+    @model_validator(mode="after")
+    def _names_can_be_files(self) -> "Suite":
+        bad = [name for name in (self.name, *self.tables) if not is_file_name(name)]
+        if bad:
+            raise ValueError(f"{bad[0]!r} cannot be the name of a suite or a table: no file's name")
+        return self
 
     def exception(self, name: str, variant: str) -> Tree:
         """What is changed for a method, and for one variant of it alone."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from sslbench.api import evaluations
 from sslbench.config import build, fingerprint
+from sslbench.disk import file_digest
 from sslbench.errors import EditedError, SSLBenchError, StoreError
 from sslbench.evaluate import scored
 from sslbench.report.frame import frame
@@ -25,7 +26,7 @@ from sslbench.report.tables import build_table
 from sslbench.report.write import planned_suite, table_config
 from sslbench.spreads import SpreadReader
 from sslbench.stats.spread import Spread
-from sslbench.store import PlanFile, Record, Score, Store, file_digest
+from sslbench.store import PlanFile, Record, Score, Store
 
 TOLERANCE = 1e-9  # relative, of numbers that another machine's arithmetic may round otherwise
 

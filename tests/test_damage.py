@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from sslbench.config import fingerprint
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,6 +44,12 @@ def run(tmp_path: Path, finished: Path) -> Cli:
 def statuses(results: Path) -> dict[str, str]:
     records = [json.loads(path.read_text()) for path in results.glob("runs/*/evaluations/*.json")]
     return {f"{r['evaluation']} {r['dataset']}": r["status"] for r in records}
+
+
+def sealed(tree: dict[str, Any]) -> str:
+    """What was changed, as if it had been written so."""
+    plain = {key: value for key, value in tree.items() if key != "sha256"}
+    return json.dumps({**plain, "sha256": fingerprint(plain)})
 
 
 @pytest.mark.slow
@@ -77,7 +86,7 @@ def test_numbers_not_measured_alike_need_leave_to_share_a_column(tmp_path: Path,
     plan = tmp_path / "tables" / "smoke" / "plan.json"
     tree = json.loads(plan.read_text())
     tree["rows"].append({**tree["rows"][0], "label": "other", "run": f"{name}-other"})
-    plan.write_text(json.dumps(tree))
+    plan.write_text(sealed(tree))
     (tmp_path / "runs" / f"{name}-other").symlink_to(tmp_path / "runs" / name)
     table = [sys.executable, "-m", "sslbench", "table", "smoke", "--results", str(tmp_path)]
     assert subprocess.run(table, capture_output=True, check=False).returncode == 0
@@ -91,8 +100,7 @@ def test_numbers_not_measured_alike_need_leave_to_share_a_column(tmp_path: Path,
         (copy / "evaluations" / path.name).write_bytes(path.read_bytes())
     changed["fingerprint"]["settings"]["temperature"] = 0.1
     changed["fingerprint_sha256"] = "0" * 64
-    del changed["sha256"]  # as in records of before there were seals
-    (copy / "evaluations" / record.name).write_text(json.dumps(changed))
+    (copy / "evaluations" / record.name).write_text(sealed(changed))
     (copy / "manifest.json").write_bytes((record.parent.parent / "manifest.json").read_bytes())
 
     refused = subprocess.run(table, capture_output=True, text=True, check=False)
@@ -102,7 +110,7 @@ def test_numbers_not_measured_alike_need_leave_to_share_a_column(tmp_path: Path,
     assert "settings.temperature = 0.1 (else 0.07)" in refused.stderr
     assert "--set tables.main.mixed=true" in refused.stderr
     tree["tables"]["main"]["mixed"] = True
-    plan.write_text(json.dumps(tree))
+    plan.write_text(sealed(tree))
     allowed = subprocess.run(table, capture_output=True, text=True, check=False)
     assert allowed.returncode == 0
     assert "measured with settings.temperature = 0.1 (else 0.07)" in " ".join(

@@ -10,15 +10,16 @@ from sslbench.api import Evaluation, Metric, NotApplicable, Outcome, Settings, e
 from sslbench.config import fingerprint
 from sslbench.data.datasets import open_dataset
 from sslbench.data.spec import dataset_spec
+from sslbench.disk import file_digest
 from sslbench.environment import environment
-from sslbench.errors import Interrupted, StoreError, UnwritableError
-from sslbench.evaluate import FileCheckpoint, evaluate
+from sslbench.errors import Interrupted, UnwritableError
+from sslbench.evaluate import evaluate
 from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
 from sslbench.run import EvaluationConfig, Preprocessing
-from sslbench.store import Store, file_digest
+from sslbench.store import Store
 
 CPU = torch.device("cpu")
 TINY = EncoderConfig(
@@ -256,19 +257,6 @@ def test_scores_that_are_no_means_have_intervals_too(evaluated, toy):
 
 
 # ---- checkpoints ------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_belongs_to_one_encoder(tmp_path):
-    path = tmp_path / "state.pt"
-    checkpoint = FileCheckpoint(path, "aaa")
-    assert checkpoint.load() is None
-    checkpoint.save({"step": 3, "weight": torch.ones(2)})
-    assert checkpoint.load()["step"] == 3
-    with pytest.raises(StoreError, match="another encoder"):
-        FileCheckpoint(path, "bbb").load()
-    path.write_bytes(b"half a file")
-    with pytest.raises(StoreError, match="damaged"):
-        checkpoint.load()
 
 
 def test_a_finished_evaluation_leaves_no_checkpoint(evaluated, toy, store):

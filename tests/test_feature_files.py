@@ -6,21 +6,21 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sslbench.errors import StoreError
+from sslbench.errors import Interrupted, StoreError
 from sslbench.feature_files import (
     FeatureHeader,
     feature_files,
     feature_path,
     read_header,
-    write_features,
 )
+from sslbench.feature_writing import begun, growing, write_features
 from sslbench.store import Manifest, Store
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,6 +86,33 @@ def test_blocks_of_any_size_make_the_file_that_the_library_reads(
     assert np.array_equal(load_file(path)["features"], x)
     assert read_header(path) == header("a")
     assert (path.stat().st_size - x.nbytes) % 64 == 0  # where the rows begin
+
+
+def test_rows_before_an_interrupt_are_certain_and_the_rest_follows(tmp_path: Path) -> None:
+    path, x = feature_path(tmp_path, "a"), values()
+    write_features(path, header("a"), [x])
+    whole = path.read_bytes()
+    path.unlink()
+
+    def blocks() -> Iterator[np.ndarray]:
+        yield x[:4]
+        yield x[4:7]
+        raise Interrupted("stop")
+
+    with pytest.raises(Interrupted):
+        write_features(path, header("a"), blocks())
+    assert not path.exists()
+    rows, note = growing(path)
+    assert begun(path, "b") is None  # other features
+    left = begun(path, "a")
+    assert left is not None
+    assert left.rows == 7
+    with rows.open("ab") as file:
+        file.write(b"half a row that nobody noted")
+    write_features(path, left.header, [x[7:]], begun(path, "a"))
+    assert path.read_bytes() == whole
+    assert not rows.exists()
+    assert not note.exists()
 
 
 def test_rows_that_do_not_fit_the_header_leave_no_file(tmp_path: Path) -> None:

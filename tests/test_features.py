@@ -208,18 +208,36 @@ def test_other_data_under_the_same_name_is_encoded_anew(dataset, features, files
 # ---- what goes wrong --------------------------------------------------------------------------
 
 
-def test_an_interrupted_pass_leaves_nothing_and_the_next_begins_anew(encoder, features, files):
-    def stop(done, total):
-        if done > 256:
-            raise Interrupted("stop")
+def _stop(done, total):
+    if done > 256:
+        raise Interrupted("stop")
 
+
+def test_an_interrupted_pass_goes_on_with_the_next_batch(encoder, features, files, passes):
     encoder.train()
     with pytest.raises(Interrupted):
-        features(progress=stop)
-    assert files() == []
+        features(progress=_stop)
+    assert not any(path.suffix == ".safetensors" for path in files())
     assert encoder.training
-    features()
-    assert len(files()) == 1
+    passes.clear()
+    found = features().x.clone()
+    assert sum(passes) == 384 - 256
+    (path,) = files()
+    path.unlink()
+    assert torch.equal(features().x, found)
+
+
+def test_rows_that_are_not_as_they_were_noted_are_encoded_again(features, files, passes):
+    for damage in (lambda rows: rows[:-4], lambda rows: rows[:-1] + bytes([rows[-1] ^ 1])):
+        with pytest.raises(Interrupted):
+            features(progress=_stop)
+        (growing,) = (path for path in files() if path.suffix == ".tmp")
+        growing.write_bytes(damage(growing.read_bytes()))
+        passes.clear()
+        features()
+        assert sum(passes) == 384
+        (path,) = files()
+        path.unlink()
 
 
 def test_an_encoder_that_diverged_is_told_from_a_bad_one(encoder, features, files):

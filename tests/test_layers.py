@@ -7,10 +7,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [  # highest first; names on one line never import one another
     {"__main__"},
     {"cli"},
-    {"runner", "conformance", "publish", "foreign", "gallery", "speed", "verify"},
+    {"runner", "conformance", "publish", "foreign", "gallery", "speed", "verify", "doctor"},
     {"examine"},
     {"report", "evaluate", "train", "weights", "features", "environment"},
-    {"stages", "feature_files", "spreads"},
+    {"feature_writing"},
+    {"stages", "feature_files", "spreads", "checkpoints", "sharing"},
     {"ablation"},
     {"store"},
     {"plan"},
@@ -24,7 +25,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"nn", "data", "metrics"},
     {"registry", "stats"},
     {"config"},
-    {"memory"},
+    {"memory", "disk"},
     {"errors", "allocator", "amx"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}

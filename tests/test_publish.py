@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.errors import StoreError
-from sslbench.publish import publish, publish_speed, quote
+from sslbench.publish import publish, publish_measured, quote
 from sslbench.store import Manifest, PlanFile, Record, Row, Store
 
 
@@ -64,10 +64,10 @@ def test_a_table_replaces_what_stood_between_its_marks_and_nothing_else(tmp_path
 
 def test_what_was_timed_is_copied_and_what_was_not_is_named(tmp_path: Path) -> None:
     local, published = tmp_path / "local", tmp_path / "results"
-    with pytest.raises(StoreError, match=r"speed\.json is not there: sslbench speed"):
-        publish_speed(local, published)
+    with pytest.raises(StoreError, match=r"speed\.json is not there: make speed"):
+        publish_measured("speed", local, published)
     (local / "speed").mkdir(parents=True)
     (local / "speed" / "speed.json").write_text("{}")
     (local / "speed" / "speed.md").write_text("| a |")
-    publish_speed(local, published)
+    publish_measured("speed", local, published)
     assert (published / "speed" / "speed.md").read_text() == "| a |"

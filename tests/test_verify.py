@@ -11,11 +11,12 @@ import pytest
 
 from sslbench.api import evaluations
 from sslbench.config import fingerprint
+from sslbench.disk import file_digest, write_atomic
 from sslbench.errors import StoreError
 from sslbench.evaluate import scored
 from sslbench.metrics.accuracy import prediction_table
 from sslbench.spreads import ENDING, write_spreads
-from sslbench.store import Manifest, PlanFile, Record, Row, Store, file_digest, write_atomic
+from sslbench.store import Manifest, PlanFile, Record, Row, Store
 from sslbench.verify import Verified, verify
 
 NAME = "knn-shapes-0123456789abcdef"

@@ -13,6 +13,7 @@ import typer
 from sslbench import __version__, allocator, amx
 from sslbench.cli.ablate import ablate
 from sslbench.cli.check import check
+from sslbench.cli.doctor import doctor
 from sslbench.cli.evaluate import evaluate
 from sslbench.cli.features import features
 from sslbench.cli.listing import list_
@@ -46,6 +47,7 @@ app.command("report")(report)
 app.command("check")(check)
 app.command("features")(features)
 app.command("speed")(speed)
+app.command("doctor")(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -39,7 +39,8 @@ def features(
     """List the frozen features on disk, or remove some: they can be computed anew."""
     from rich.console import Console
 
-    from sslbench.feature_files import GIB, beyond, feature_files, of_no_use
+    from sslbench.disk import GIB
+    from sslbench.feature_files import beyond, feature_files, of_no_use
     from sslbench.store import Store
 
     console, store = Console(), Store(results)
@@ -78,6 +79,7 @@ def _runs(store: "Store") -> Runs:
 def _remove(console: "Console", file: "FeatureFile") -> None:
     try:
         file.path.unlink(missing_ok=True)
+        file.path.with_suffix(".json").unlink(missing_ok=True)  # how far an unfinished one was
     except OSError as error:
         raise StoreError(f"{file.path} cannot be removed ({error.strerror})") from error
     what = file.path.name

@@ -1,16 +1,21 @@
-"""Ctrl-C and termination as a wish that long work asks about."""
+"""Ctrl-C, termination and a scheduler's warning as a wish that long work asks about."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# SIGUSR1 is what SLURM sends ahead of a time limit (sbatch --signal); Windows has none.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+
 
 @contextmanager
 def stop_signals() -> Iterator["Stop"]:
-    """The first Ctrl-C or termination asks for a checkpoint; a second Ctrl-C stops at once."""
+    """The first of the signals asks for a checkpoint; Ctrl-C after it stops at once."""
     stop = Stop()
-    before = {s: signal.signal(s, stop.asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop.asked) for number in SIGNALS}
     try:
         yield stop
     finally:
@@ -28,7 +33,7 @@ class Stop:
         return self.wanted
 
     def asked(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self.wanted:
+        del frame
+        if self.wanted and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.wanted = True

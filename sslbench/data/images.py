@@ -17,6 +17,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from sslbench.errors import DataError
 
 _MAPPED_BYTES = 2**28  # of a mapped file that count as this process's memory before it lets go
+MOST_PIXELS = 2**26  # of an image file: 8,192 x 8,192
 _READ_AROUND = 2**16  # so much of a file Linux maps around what is read
 
 
@@ -142,6 +143,11 @@ def decoded(content: bytes, name: str) -> Tensor:
     """The same of a file's content; ``name`` is what a DataError calls it."""
     try:
         with Image.open(BytesIO(content)) as image:
+            if image.width * image.height > MOST_PIXELS:  # a few bytes can say any size
+                raise DataError(
+                    f"{name}: {image.width} x {image.height} pixels, more than the {MOST_PIXELS:,} "
+                    "that an image may have. Make it smaller"
+                )
             # Converting what is RGB already would copy it.
             pixels: Tensor = pil_to_tensor(image if image.mode == "RGB" else image.convert("RGB"))
             return pixels

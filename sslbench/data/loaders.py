@@ -126,6 +126,7 @@ class CentreViews:
     workers: int
     filter: Filter = "bilinear"
     crop_fraction: float = 224 / 256
+    start: int = 0  # images that are left out
 
     @property
     def total(self) -> int:
@@ -135,9 +136,9 @@ class CentreViews:
     def __iter__(self) -> Iterator[Tensor]:
         """Batches in [0, 1]; the last may be smaller. Raises DataError naming a bad image."""
         how = self.image_size, self.filter, self.crop_fraction
-        batches = torch.split(torch.arange(self.total), self.batch_size)
+        batches = torch.split(torch.arange(self.start, self.total), self.batch_size)
         if isinstance(self.images, HeldImages):  # nothing to decode
-            for pixels in torch.split(self.images.pixels, self.batch_size):
+            for pixels in torch.split(self.images.pixels[self.start :], self.batch_size):
                 yield _unit(centre_crop(pixels, *how), self.device)
         elif isinstance(self.images, MappedImages):
             for pixels in _gathered(self.images, batches, torch.device("cpu")):
@@ -156,9 +157,12 @@ def embed_batches(
     workers: int,
     filter: Filter = "bilinear",
     crop_fraction: float = 224 / 256,
+    start: int = 0,
 ) -> CentreViews:
-    """Centre views of all images on ``device``, in data set order, with their ``total``."""
-    return CentreViews(images, image_size, batch_size, device, workers, filter, crop_fraction)
+    """Centre views of the images from ``start`` on, on ``device``, in data set order."""
+    return CentreViews(
+        images, image_size, batch_size, device, workers, filter, crop_fraction, start
+    )
 
 
 def _unit(images: Tensor, device: torch.device) -> Tensor:

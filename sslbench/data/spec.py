@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -20,7 +21,7 @@ class Level(Settings):
 class DatasetSpec(Settings):
     """One data set. Part of a run's identity, so nothing here depends on the machine."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # part of records' file names
     task: Literal["classification", "multilabel", "detection"] = "classification"
     levels: tuple[Level, ...] = Field(min_length=1)  # finest first
     splits: dict[str, int | None]  # images where known; always "train" and "test"
@@ -38,6 +39,8 @@ class DatasetSpec(Settings):
 
     @model_validator(mode="after")
     def _splits_hold_together(self) -> "DatasetSpec":
+        if Path(self.folder).is_absolute() or ".." in Path(self.folder).parts:
+            raise ValueError(f"folder {self.folder!r} must lie below the data root")
         missing = {"train", "test"} - set(self.splits)
         if missing:
             raise ValueError(f"splits must name train and test, {sorted(missing)} missing")

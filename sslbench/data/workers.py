@@ -5,6 +5,7 @@ and several wait for every worker. Which pieces a batch is made of changes nothi
 """
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -82,7 +83,7 @@ def made_by_workers(
             batch_size=None,
             sampler=_pieces(epoch, batches, size),
             num_workers=workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # or each epoch would move the global one
         )
@@ -122,7 +123,14 @@ def _empty(
     return [torch.empty(count, 3, side, side, dtype=dtype, device=device) for side in sides]
 
 
-def _one_thread(worker: int) -> None:
-    """Workers share the cores already; threads inside them would fight."""
+def _begin(worker: int) -> None:
+    """One thread, for workers share the cores already, and no end but the parent's.
+
+    Signals reach the whole group of processes: whether to stop is the parent's to say, after a
+    checkpoint for which it may still wait for images. Without a parent a worker ends by itself.
+    """
     del worker
     torch.set_num_threads(1)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

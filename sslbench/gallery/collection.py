@@ -27,7 +27,7 @@ from sslbench.features import BATCH, FeatureStore, feature_key
 from sslbench.gallery.exhibits import Exhibit, Selection, Training
 from sslbench.nn.encoder import Encoder
 from sslbench.store import Store
-from sslbench.train.checkpoint import import_tensors
+from sslbench.train.export import import_tensors
 
 SEED = 0  # of every draw here
 POOL_CLASSES, POOL_IMAGES = 36, 2000  # of the test images whose features are compared

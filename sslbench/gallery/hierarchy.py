@@ -3,16 +3,13 @@
 Guo et al., "HCSC: Hierarchical Contrastive Selective Coding", arXiv:2202.00455, section 3.
 """
 
-import pickle
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sslbench.errors import StoreError
+from sslbench.checkpoints import Checkpoints
 
 LEVELS = 3  # the coarsest ones
 BRANCHES = 3  # roots, and children of a node at most
@@ -38,18 +35,15 @@ class Node:
         return [self, *(node for child in self.children for node in child.all())]
 
 
-def nested_clusterings(path: Path, run_hash: str) -> Integers | None:
+def nested_clusterings(checkpoints: Checkpoints) -> Integers | None:
     """levels x N, the cluster of each training image, finest first; None if none are nested.
 
-    They are the buffers of ``sslbench.nn.Clusters``, whatever the method calls it. Only these are
-    read of the file. Raises StoreError if it is damaged or of another run.
+    They are the buffers of ``sslbench.nn.Clusters``, whatever the method calls it. Raises
+    StoreError if the checkpoints are damaged or of another run.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise StoreError(f"{path}: damaged checkpoint ({type(error).__name__})") from error
-    if state.get("run") != run_hash:
-        raise StoreError(f"{path}: belongs to run {state.get('run')!r}, expected {run_hash!r}")
+    state = checkpoints.load(mmap=True)
+    if state is None:
+        return None
     for name, tensor in sorted(state["method"].items()):
         prefix = name.removesuffix("assignment")
         if prefix != name and f"{prefix}prototypes" in state["method"]:

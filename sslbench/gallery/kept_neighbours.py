@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from sslbench.api import Split
+from sslbench.disk import file_digest
 from sslbench.errors import StoreError
 from sslbench.gallery.collection import Collection, Positions
 from sslbench.gallery.exhibits import Exhibit
 from sslbench.metrics.retrieval import kept_neighbours
-from sslbench.store import Record, file_digest
+from sslbench.store import Record
 
 PLUGIN = "retrieval"
 

@@ -27,6 +27,7 @@ from sslbench.gallery.hierarchy import (
 from sslbench.gallery.sheet import LINE, Sheet, pixels
 from sslbench.report.picture import Picture
 from sslbench.report.plots import short
+from sslbench.train.loop import CHECKPOINT, run_checkpoints
 
 IMAGES = 3  # at a node
 MEMBERS = 200  # of a node whose features are compared, drawn by seed if it has more
@@ -43,11 +44,11 @@ def prototype_tree(collection: Collection) -> Picture | str:
     for one in collection.selection.everyone:
         if not (one.folder / "artifacts.safetensors").exists() or not _same_data(collection, one):
             continue
-        if not (one.folder / "checkpoint.pt").exists():
+        if not (one.folder / CHECKPOINT).exists():
             why.append(f"the checkpoint of {one.title} is not here")
             continue
         try:
-            found = nested_clusterings(one.folder / "checkpoint.pt", one.manifest.hash)
+            found = nested_clusterings(run_checkpoints(one.folder, one.manifest.hash))
         except StoreError as error:
             why.append(str(error))
             continue

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslbench.store import write_atomic
+from sslbench.disk import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,7 @@ from PIL import Image
 from sslbench.data.datasets import LabelledDataset, open_dataset
 from sslbench.data.images import held
 from sslbench.data.spec import dataset_spec
-from sslbench.store import write_atomic
+from sslbench.disk import write_atomic
 
 Pixels = NDArray[np.uint8]
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from sslbench.config import fingerprint
+from sslbench.disk import file_digest
 from sslbench.errors import StoreError
 from sslbench.report.frame import PRETRAIN, frame
 from sslbench.spreads import ENDING, SpreadReader
-from sslbench.store import Manifest, PlanFile, Record, Store, file_digest
+from sslbench.store import Manifest, PlanFile, Record, Store
 
 MANIFEST = ""  # in place of a record's name
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslbench.config import build
+from sslbench.disk import write_text
 from sslbench.errors import StoreError
 from sslbench.report.frame import frame
 from sslbench.report.grid import Table
@@ -12,7 +13,7 @@ from sslbench.report.picture import write_figure
 from sslbench.report.reported import read_reported
 from sslbench.report.tables import build_table
 from sslbench.spreads import SpreadReader
-from sslbench.store import PlanFile, Store, write_text
+from sslbench.store import PlanFile, Store, plain_name
 from sslbench.study import command_of
 from sslbench.suite import TableConfig
 
@@ -63,6 +64,7 @@ def table_config(plan: PlanFile, name: str) -> TableConfig:
 
 
 def _write(table: Table, folder: Path) -> list[Path]:
+    plain_name(table.name)
     paths = {
         ending: folder / f"{table.name}.{ending}" for ending in ("md", "csv", "tex", "html", "json")
     }

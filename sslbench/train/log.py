@@ -1,14 +1,21 @@
 """``train.jsonl``: a line of means every so many steps, one of signals when they are measured."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sslbench.disk import write_text
+from sslbench.errors import UnwritableError
 from sslbench.train.tracker import Events
 
 
 class TrainLog:
-    """A file of JSON lines, each with the step that it was written behind, and a tracker's."""
+    """A file of JSON lines, each with the step that it was written behind, and a tracker's.
+
+    Both of its writers raise UnwritableError where there is no room.
+    """
 
     def __init__(self, path: Path, events: Events | None = None) -> None:
         self.path, self.events = path, events
@@ -16,19 +23,30 @@ class TrainLog:
     def cut(self, step: int) -> None:
         """Drop what an interrupted session wrote behind the ``step`` that training goes on from."""
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
         if self.events is not None:
-            self.events.begin(map(json.loads, kept))
+            with self._room():
+                self.events.begin(map(json.loads, kept))
 
     def write(self, line: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.events is not None:
-            self.events.write(line)
+        with self._room():
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            if self.events is not None:
+                self.events.write(line)
 
     def close(self) -> None:
         if self.events is not None:
             self.events.close()
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnwritableError(
+                f"{self.path} cannot be written ({error.strerror or error})"
+            ) from error
 
     def _lines(self) -> list[str]:
         if not self.path.exists():

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm as total_norm
 
 from sslbench.api.method import DataInfo, Method
+from sslbench.checkpoints import Checkpoints
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
 from sslbench.data.random import derive_seed
@@ -26,15 +27,18 @@ from sslbench.health.measure import Probe, looked_at
 from sslbench.health.verdict import Health
 from sslbench.memory import PeakMemory
 from sslbench.run import RunConfig
-from sslbench.train.checkpoint import export_tensors, load_checkpoint, save_checkpoint
+from sslbench.train import generators
 from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
+from sslbench.train.export import export_tensors
 from sslbench.train.log import TrainLog
 from sslbench.train.readings import Readings
 from sslbench.train.step import Step
 from sslbench.train.tracker import FOLDER, Events
 
-CHECKPOINT_SECONDS = 300.0
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_SECONDS = 300.0  # and at the end of each epoch
+FORMAT = 3  # of what is kept; 2 had torch's generator only
 EMBED_BATCH = 512
 
 
@@ -63,6 +67,11 @@ class Trained:
     health: Health
 
 
+def run_checkpoints(folder: Path, run_hash: str) -> Checkpoints:
+    """Those of a run, which lie in its folder."""
+    return Checkpoints(folder / CHECKPOINT, {"format": FORMAT, "run": run_hash})
+
+
 def pretrain(
     config: RunConfig,
     method: Method,
@@ -79,10 +88,11 @@ def pretrain(
 ) -> Trained:
     """Trains ``method`` to its last epoch and exports encoder and artifacts into ``folder``.
 
-    Goes on from ``folder/checkpoint.pt`` if there is one. With a ``tracker`` that ``check_tracker``
-    knows, what goes to the log goes to ``folder/events``, too. Raises Diverged, with its step, when
-    a loss, gradient, weight, feature or artifact is no longer finite, and Interrupted, after a
-    checkpoint, when ``stopped`` says so.
+    Goes on from the newest whole checkpoint of ``folder`` if there is one. With a ``tracker`` that
+    ``check_tracker`` knows, what goes to the log goes to ``folder/events``, too. Raises Diverged,
+    with its step, when a loss, gradient, weight, feature or artifact is no longer finite,
+    UnwritableError when there is no room for checkpoints, before the first step if it can be told,
+    and Interrupted, after a checkpoint, when ``stopped`` says so.
     """
     events = Events(folder / FOLDER) if tracker is not None else None
     log = TrainLog(folder / "train.jsonl", events)
@@ -94,6 +104,9 @@ def pretrain(
         return trainer.export(memory.gib)
     except Diverged as error:
         error.step = error.step or trainer.step
+        raise
+    except Exception as error:
+        error.add_note(f"in step {trainer.step + 1} of {data.steps}")
         raise
     finally:
         log.close()
@@ -115,6 +128,7 @@ class _Trainer:
         pretrain = config.pretrain
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.method, self.clock, self.log = method, clock, log
+        self.checkpoints = run_checkpoints(folder, config.hash)
         self.update = Step(method, pretrain, data, device)
         self.loader = ViewLoader(
             images,
@@ -154,18 +168,20 @@ class _Trainer:
 
     def resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = load_checkpoint(self.folder / "checkpoint.pt", self.config.hash, self.device)
+        state = self.checkpoints.load(self.device)
         if state is not None:
             self.method.load_state_dict(state["method"])
             self.update.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             self.epoch_started, self.readings.losses = state["epoch_started"], state["losses"]
             self.checkup.restore(state["health"])
-            torch.set_rng_state(state["rng"].cpu())  # for dropout and drop path inside encoders
+            generators.restore(state["generators"], self.device)
         else:
-            torch.manual_seed(derive_seed(self.config.seed, "training"))
+            generators.seed_all(derive_seed(self.config.seed, "training"))
             self.checkup.begin()
         self.log.cut(self.step)
+        weights = sum(map(_bytes, self.method.state_dict().values()))
+        self.checkpoints.check_room(weights + 2 * sum(map(_bytes, self.update.trained)))  # of Adam
 
     def save(self, began: float) -> None:
         state: dict[str, Any] = {
@@ -176,9 +192,9 @@ class _Trainer:
             "epoch_started": self.epoch_started,
             "losses": self.readings.losses,
             "health": self.checkup.state(),
-            "rng": torch.get_rng_state(),
+            "generators": generators.states(self.device),
         }
-        save_checkpoint(self.folder / "checkpoint.pt", self.config.hash, state)
+        self.checkpoints.save(state)
 
     # ---- training -----------------------------------------------------------------------------
 
@@ -258,3 +274,7 @@ class _Trainer:
             losses=self.readings.losses,
             health=self.checkup.verdict(),
         )
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -19,7 +19,8 @@ from sslbench.nn.encoder import Encoder
 from sslbench.nn.losses import unit
 from sslbench.run import OptimConfig, PretrainConfig
 from sslbench.store import Manifest, PlanFile, Record, Row, Score, Store
-from sslbench.train.checkpoint import export_tensors, save_checkpoint
+from sslbench.train.export import export_tensors
+from sslbench.train.loop import run_checkpoints
 
 RESNET = EncoderConfig(
     name="resnet18",
@@ -123,7 +124,7 @@ class House:
         clusters.store(levels)
         export_tensors(folder / "artifacts.safetensors", clusters.artifacts())
         state = {f"parts.{name}": tensor for name, tensor in clusters.state_dict().items()}
-        save_checkpoint(folder / "checkpoint.pt", fingerprint(folder.name), {"method": state})
+        run_checkpoints(folder, fingerprint(folder.name)).save({"method": state})
         return clusters
 
     @property

@@ -23,7 +23,7 @@ from sslbench.nn.encoder import Encoder
 from sslbench.protocols import resolve_evaluation
 from sslbench.report.picture import Picture
 from sslbench.suite import EvaluationEntry
-from sslbench.train.checkpoint import import_tensors
+from sslbench.train.export import import_tensors
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from sslbench.data.recipe import ViewConfig
 from sslbench.gallery.augmented_views import _recipe, _views, augmented_views
 from sslbench.gallery.kernels import _colourless, _shown, _stem, kernels
 from sslbench.report.picture import Picture
-from sslbench.train.checkpoint import import_tensors
+from sslbench.train.export import import_tensors
 
 
 def test_the_first_layer_is_read_alone_and_as_it_is(house: Any) -> None:

@@ -10,13 +10,14 @@ from sslbench.gallery import gallery
 from sslbench.gallery.hierarchy import BRANCHES, is_nested, largest_trees, nested_clusterings
 from sslbench.gallery.prototype_tree import prototype_tree
 from sslbench.report.picture import Picture
+from sslbench.train.loop import run_checkpoints
 
 
 def test_clusterings_are_found_whatever_a_method_calls_them(house: Any) -> None:
     folder = house.hang("hcsc")
     clusters = house.cluster(folder)
     manifest = house.store.manifest("hcsc-s0")
-    found = nested_clusterings(folder / "checkpoint.pt", manifest.hash)
+    found = nested_clusterings(run_checkpoints(folder, manifest.hash))
     assert found is not None
     assert found.tolist() == clusters.assignment.tolist()
 
@@ -25,11 +26,11 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(house: Any) -> 
     folder = house.hang("hcsc")
     house.cluster(folder)
     path = folder / "checkpoint.pt"
-    with pytest.raises(StoreError, match="belongs to run"):
-        nested_clusterings(path, "other")
+    with pytest.raises(StoreError, match=r"belongs to format \d, run"):
+        nested_clusterings(run_checkpoints(folder, "other"))
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(StoreError, match="damaged"):
-        nested_clusterings(path, house.store.manifest("hcsc-s0").hash)
+        nested_clusterings(run_checkpoints(folder, house.store.manifest("hcsc-s0").hash))
     pictures, sentences = gallery(house.store, house.plan, None)
     assert "prototype-tree" not in {picture.name for picture in pictures}
     assert any("No tree of prototypes" in said and "damaged" in said for said in sentences)
@@ -101,9 +102,8 @@ def test_what_a_node_is_said_to_be_is_counted(house: Any) -> None:
     picture = prototype_tree(collection)
     assert isinstance(picture, Picture)
     words = [text.get_text() for text in picture.draw().axes[0].texts]
-    found = nested_clusterings(
-        collection.exhibits[0].folder / "checkpoint.pt", collection.exhibits[0].manifest.hash
-    )
+    [one] = collection.exhibits
+    found = nested_clusterings(run_checkpoints(one.folder, one.manifest.hash))
     assert found is not None
     root = largest_trees(found)[0]
     labels = collection.dataset.labels("train")[root.members, 2].tolist()

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from sslbench.checkpoints import Checkpoints
 from sslbench.conformance.trial import CPU, Outcome, built, images, planned, trained
 from sslbench.errors import Diverged, Interrupted, StoreError
 from sslbench.health import measure
 from sslbench.health.measure import Probe
 from sslbench.plan import Planned
-from sslbench.train.checkpoint import export_tensors
+from sslbench.train.export import export_tensors
 from sslbench.train.loop import Trained, pretrain
 
 
@@ -128,8 +129,8 @@ def test_an_encoder_without_a_step_is_untrained(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_before_there_were_verdicts_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    torch.save({"run": planned("simclr").config.hash, "step": 3}, path)
-    with pytest.raises(StoreError, match=r"another version of sslbench\. Remove it"):
+    Checkpoints(path, {"format": 1, "run": planned("simclr").config.hash}).save({"step": 3})
+    with pytest.raises(StoreError, match=r"belongs to format 1, .* Remove it to begin anew"):
         run(planned("simclr"), tmp_path)
 
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sslbench.config import fingerprint
 from sslbench.nn.digest import tensors_digest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,8 +124,9 @@ def test_the_second_call_does_nothing_and_says_so(evaluate, tensors, tmp_path):
     (record,) = (tmp_path / "results").glob("runs/*/evaluations/knn-*.json")
     tree = json.loads(record.read_text())
     digest = tree["encoder_digest"]
-    del tree["sha256"]  # a record without a seal may be of another encoder, not an edited one
-    record.write_text(json.dumps({**tree, "encoder_digest": "0" * 64}))
+    del tree["sha256"]
+    tree["encoder_digest"] = "0" * 64  # of another encoder, not an edited record
+    record.write_text(json.dumps({**tree, "sha256": fingerprint(tree)}))
     assert "Nothing to do" not in evaluate(tmp_path / "bare.pth").stdout
     assert json.loads(record.read_text())["encoder_digest"] == digest
 

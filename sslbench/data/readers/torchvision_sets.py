@@ -7,7 +7,9 @@ trains on its lists train1 and val1 together.
 """
 
 import gzip
-from collections.abc import Callable, Iterable
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -106,12 +108,34 @@ class TorchvisionSource:
         return self.folder, [path.relative_to(self.folder).as_posix() for path in needed]
 
     def download(self) -> None:
-        """Fetches what is missing into torchvision's layout. Raises DataError if that fails."""
+        """Fetches what is missing into torchvision's layout, checked by its checksums.
+
+        Raises DataError if that fails, or if an archive would put a file outside its folder.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            getattr(torchvision.datasets, self.options.name)(self.folder, download=True)
-        except (OSError, RuntimeError) as error:
+            with _nothing_outside():
+                getattr(torchvision.datasets, self.options.name)(self.folder, download=True)
+        except (OSError, RuntimeError, tarfile.TarError) as error:
             raise DataError(f"{self.spec.name}: download into {self.folder}: {error}") from error
+
+
+@contextmanager
+def _nothing_outside() -> Iterator[None]:
+    """Archives are unpacked without absolute paths, parents, devices and links out of the folder.
+
+    torchvision leaves that to Python, which does so by itself from 3.14 on and cannot before
+    3.11.4; there, as everywhere, an archive is unpacked only if it has the known checksum.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        yield
+        return
+    before = getattr(tarfile.TarFile, "extraction_filter", None)
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def _held(pixels: Pixels, labels: Integers | None) -> Found:

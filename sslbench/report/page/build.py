@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from sslbench.disk import write_text
 from sslbench.errors import StoreError
 from sslbench.report.page.section import (
     Pictures,
@@ -23,7 +24,7 @@ from sslbench.report.page.why import embedded
 from sslbench.report.quoted_tables import REPORTED, quoted_tables
 from sslbench.report.reported import read_reported
 from sslbench.report.sound import SoundStore
-from sslbench.store import Store, write_text
+from sslbench.store import Store
 from sslbench.study import command_of, study_names
 from sslbench.suite import suite_names
 

@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from sslbench.config import fingerprint
+from sslbench.disk import write_text
 from sslbench.errors import SSLBenchError, UnwritableError
 from sslbench.report.picture import Picture, write_figure
-from sslbench.store import write_text
 
 INPUTS = "inputs.json"  # by picture, the digest of what it was last drawn from
 VERSION = 2  # bumped by hand when drawing changes, so that older files are drawn again

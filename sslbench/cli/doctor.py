@@ -1,0 +1,78 @@
+"""``sslbench doctor``: what this machine has, and whether a results folder is what it should be."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sslbench.cli.options import RESULTS, DataOption, ResultsOption, data_root
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sslbench.doctor.findings import Finding
+    from sslbench.doctor.machine import Fact
+
+
+def doctor(
+    results: ResultsOption = RESULTS,
+    data: DataOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Remove what is proven to be of no use: torn checkpoints, files of killed "
+            "processes, outcomes without a record.",
+        ),
+    ] = False,
+) -> None:
+    """Check this machine, the data sets and a results folder; exit with 1 if it has faults."""
+    from rich.console import Console
+
+    from sslbench.doctor.findings import mend
+    from sslbench.doctor.folder import examine
+    from sslbench.doctor.machine import data_sets, machine
+    from sslbench.store import Store
+
+    console = Console()
+    _facts(console, "This machine", machine(results))
+    _facts(console, "Data sets", data_sets(data_root(data)))
+    if not results.is_dir():
+        _line(console, f"No results in {results} yet: sslbench run puts them there.")
+        return
+    console.print(f"Results in {results}", style="bold", highlight=False, markup=False)
+    findings = []
+    for finding in examine(Store(results)):
+        findings.append(finding)
+        _line(console, _said(finding))
+    left = [one for one in findings if one.kind == "fault"]
+    if repair:
+        gone = mend(left, lambda path: _line(console, f"  removed {path}"))
+        _line(console, f"{gone} files removed.")
+        left = [one for one in left if not one.is_mendable]
+    mendable = sum(one.is_mendable for one in left)
+    hint = f", {mendable} of which --repair removes" if mendable else ""
+    _line(console, f"{len(left)} faults{hint}." if left else "No faults.")
+    if left:
+        raise typer.Exit(1)
+
+
+def _said(finding: "Finding") -> str:
+    path = str(finding.path)
+    what = finding.what if path in finding.what else f"{path}: {finding.what}"
+    return f"  {finding.kind}: {what}" + (f". {finding.advice}" if finding.advice else "")
+
+
+def _facts(console: "Console", title: str, facts: "list[Fact]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    table.show_header = False
+    table.pad_edge = False
+    for fact in facts:
+        table.add_row(Text(f"  {fact.name}"), Text(fact.value), Text(fact.remark, style="dim"))
+    console.print(table)
+
+
+def _line(console: "Console", text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

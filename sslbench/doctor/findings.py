@@ -1,0 +1,36 @@
+"""What a look at a results folder found, and what is done about it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sslbench.errors import UnwritableError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``fault``: something is not what it should be. ``note``: good to know, nothing to mend."""
+
+    kind: Literal["fault", "note"]
+    path: Path
+    what: str
+    advice: str = ""
+    remove: tuple[Path, ...] = ()  # what may go, for it is proven to be of no use to anybody
+
+    @property
+    def is_mendable(self) -> bool:
+        return bool(self.remove)
+
+
+def mend(findings: Iterable[Finding], said: Callable[[Path], None]) -> int:
+    """Removes what is proven to be of no use; the number of files. Raises UnwritableError."""
+    gone = 0
+    for path in dict.fromkeys(path for finding in findings for path in finding.remove):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UnwritableError(f"{path} cannot be removed ({error.strerror})") from error
+        said(path)
+        gone += 1
+    return gone

@@ -1,0 +1,41 @@
+"""The random generators that a training may draw from outside its own keyed draws.
+
+Views, order and a method's draws are keyed by (seed, epoch, step). What is left is what encoders do
+by themselves (dropout, drop path) and what a method of a user's own asks of Python or numpy.
+"""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_all(seed: int) -> None:
+    """Of torch on every device, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def states(device: torch.device) -> dict[str, Any]:
+    """Where they all stand: plain numbers and tensors, for a checkpoint."""
+    numpy: Any = np.random.get_state()
+    found: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": (torch.from_numpy(numpy[1].copy()), *numpy[2:]),
+        "python": random.getstate(),
+    }
+    if device.type == "cuda":
+        found["cuda"] = torch.cuda.get_rng_state(device)
+    return found
+
+
+def restore(found: dict[str, Any], device: torch.device) -> None:
+    """Goes on from ``states``, on this device or on another."""
+    torch.set_rng_state(found["torch"].cpu())
+    keys, *rest = found["numpy"]
+    np.random.set_state(("MT19937", keys.cpu().numpy(), *rest))
+    random.setstate(found["python"])
+    if device.type == "cuda" and "cuda" in found:
+        torch.cuda.set_rng_state(found["cuda"].cpu(), device)
