@@ -5,6 +5,7 @@ SIGKILL: between two steps, when clustering has begun, when a checkpoint is bein
 evaluation.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -50,8 +51,10 @@ def _kills_of(method: str, wanted: int, chance: random.Random) -> Count:
         whole = Path(folder, "whole")
         _finish(whole, plan, errors)
         expected = outcome(whole)
-        while count.tried < wanted:
-            results = Path(folder, f"killed-{count.tried}")
+        for number in itertools.count():
+            if count.tried >= wanted:
+                break
+            results = Path(folder, f"killed-{number}")
             places = []
             for moment in _moments(wanted - count.tried, chance):
                 if not _killed(results, plan, moment, chance, errors):
@@ -105,8 +108,8 @@ def _killed(
                     raise RuntimeError(f"exit {code}, {errors.read_text()}")
                 return False
             left -= which == moment
-    time.sleep(chance.uniform(0, LONGEST_PAUSE))
-    os.kill(child, signal.SIGKILL)
+        time.sleep(chance.uniform(0, LONGEST_PAUSE))
+        os.kill(child, signal.SIGKILL)
     return ended(child) == -signal.SIGKILL
 
 

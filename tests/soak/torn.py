@@ -17,7 +17,7 @@ def torn(trials: int = 100, seed: int = 0) -> Iterator[Count]:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results")
-        plan = small_plan("hcsc", "evaluations={}", epochs=2)
+        plan = small_plan("hcsc", epochs=2)
         if ended(in_a_child(lambda: work(results, plan), Path(folder, "errors.txt"))):
             raise RuntimeError(Path(folder, "errors.txt").read_text())
         config = plan[0].config
