@@ -14,9 +14,10 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from sslbench.config import load_yaml
-from sslbench.errors import PluginError, UnknownPluginError
+from sslbench.errors import ConfigError, PluginError, UnknownPluginError
 
 T = TypeVar("T")
+LAYERS = ("card", "params", "pretrain", "encoder", "settings", "variants")  # of a plugin's YAML
 
 
 class Catalogue:
@@ -49,15 +50,37 @@ class Catalogue:
         return modules[name]
 
     def defaults(self, name: str) -> dict[str, Any]:
-        """The YAML file beside the plugin's module; empty if the plugin has none."""
+        """The YAML file beside the plugin's module; empty if the plugin has none.
+
+        Raises ConfigError for one that is no YAML or whose layers are no mappings.
+        """
         package, _, stem = self.module(name).rpartition(".")
         file = resources.files(package).joinpath(f"{stem}.yaml")
         if not file.is_file():
             return {}
-        return load_yaml(file.read_text(encoding="utf-8"), f"{stem}.yaml of {self.kind} {name!r}")
+        source = f"{stem}.yaml of {self.kind} {name!r}"
+        tree = load_yaml(file.read_text(encoding="utf-8"), source)
+        _check_layers(tree, source)
+        return tree
 
     def _twice(self, name: str, one: str, other: str) -> PluginError:
         return PluginError(f"{self.kind} {name!r} is registered twice: by {one} and by {other}")
+
+
+def _check_layers(tree: dict[str, Any], source: str) -> None:
+    """What is merged key by key must have keys, in a variant, too."""
+    for key, value in tree.items():
+        if key in LAYERS and not isinstance(value, dict):
+            raise ConfigError(
+                f"{source}: {key}: expected 'key: value' lines, found {type(value).__name__}"
+            )
+    for name, variant in tree.get("variants", {}).items():
+        if not isinstance(variant, dict):
+            raise ConfigError(
+                f"{source}: variant {name}: expected 'key: value' lines, found "
+                f"{type(variant).__name__}"
+            )
+        _check_layers({k: v for k, v in variant.items() if k != "variants"}, f"{source}: {name}")
 
 
 METHODS = Catalogue("method", "sslbench.methods")
