@@ -12,6 +12,7 @@ from textwrap import shorten
 import torch
 
 import sslbench
+from sslbench import distributed
 from sslbench.errors import ConfigError
 from sslbench.nn.precision import has_bf16
 from sslbench.store import Environment
@@ -63,12 +64,13 @@ def check_precision(wanted: Collection[str], device: torch.device) -> str | None
 def environment(device: torch.device) -> Environment:
     return Environment(
         sslbench=sslbench.__version__,
-        commit=_commit(),
+        commit=commit(),
         python=platform.python_version(),
         packages=_packages(),
         machine=f"{_processor()}, {os.cpu_count()} cores",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
+        devices=distributed.size(),
     )
 
 
@@ -94,7 +96,7 @@ def _processor() -> str:
 
 
 @cache
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout that this package lies in, marked if it has changes."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():

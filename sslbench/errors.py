@@ -60,6 +60,12 @@ class Diverged(SSLBenchError):
         self.step = step
 
 
+class RankFailed(SSLBenchError):
+    """What one rank of several met with, which ends the job: the others wait for it in vain."""
+
+    exit_code = 1
+
+
 class Collapsed(Diverged):
     """Features that are all the same, so that nothing can be made of them."""
 

@@ -32,7 +32,8 @@ from sslbench.data.images import ImageSet
 from sslbench.data.loaders import CentreViews, embed_batches
 from sslbench.disk import file_digest, write_atomic
 from sslbench.errors import Interrupted, NotApplicable, PluginError, UnwritableError
-from sslbench.features import BATCH, FeatureStore
+from sslbench.feature_pass import BATCH
+from sslbench.features import FeatureStore
 from sslbench.memory import PeakMemory
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder

@@ -18,11 +18,10 @@ from filelock import FileLock, Timeout
 from safetensors import safe_open
 from torch import Tensor
 
-from sslbench import __version__
-from sslbench.api import ConfigError, Features, Split
+from sslbench import __version__, distributed
+from sslbench.api import Features, Split
 from sslbench.config import fingerprint
 from sslbench.data.datasets import LabelledDataset
-from sslbench.data.loaders import embed_batches
 from sslbench.errors import DataError, Diverged, StoreError, UnwritableError
 from sslbench.feature_files import (
     SCHEMA_VERSION,
@@ -32,14 +31,14 @@ from sslbench.feature_files import (
     feature_path,
     read_header,
 )
+from sslbench.feature_pass import Pass
 from sslbench.feature_writing import begun, write_features
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
-from sslbench.nn.modes import measuring
+from sslbench.orders import Encode
 from sslbench.run import VIEWS_VERSION, Preprocessing
 from sslbench.store import now
 
-BATCH = 256  # images of a forward pass
 BLOCK = 4096  # rows copied at once
 AGAIN_SECONDS = 1.0  # until another process's lock is tried again
 
@@ -190,32 +189,32 @@ class _Wanted:
     ) -> Iterator[Rows]:
         """Features of the images from ``start`` on, a batch of rows at a time.
 
-        A whole number of batches is left out, for what else is in a batch rounds features.
+        Raises Diverged if one is not finite.
         """
-        views = embed_batches(
-            self.dataset.images(self.split),
-            self.preprocessing.image_size,
-            BATCH,
-            device,
-            workers,
-            filter=self.preprocessing.filter,
-            crop_fraction=self.preprocessing.crop_fraction,
-            start=start,
-        )
+        images = self.dataset.images(self.split)
+        if distributed.size() > 1:
+            order = Encode(
+                self.encoder.config,
+                {name: tensor.cpu() for name, tensor in self.encoder.state_dict().items()},
+                self.dataset.spec,
+                self.split,
+                self.layer,
+                self.preprocessing,
+                start,
+            )
+            distributed.tell(order)
+        work = Pass(self.encoder, images, self.layer, self.preprocessing, start, device, workers)
         done = start
-        for batch in views:
-            with measuring(self.encoder):
-                images = batch.contiguous(memory_format=torch.channels_last)
-                rows = _layer(self.encoder, images, self.layer).float().cpu()
+        for rows in work.blocks():
             done += len(rows)
             bad = int((~rows.isfinite().all(dim=1)).sum())
             if bad:
                 raise Diverged(
                     f"the encoder's features of {bad} of {len(rows)} images of "
-                    f"{self.dataset.spec.name} ({self.split}, up to image {done} of {views.total}) "
+                    f"{self.dataset.spec.name} ({self.split}, up to image {done} of {len(images)}) "
                     "are not finite"
                 )
-            on_progress(done, views.total)
+            on_progress(done, len(images))
             yield rows.numpy()
 
 
@@ -246,16 +245,3 @@ def _mapped(path: Path) -> Tensor:
     with suppress(OSError):  # another's folder, to be read only: its owner then sees no use of it
         os.utime(path)
     return x
-
-
-def _layer(encoder: Encoder, images: Tensor, layer: int) -> Tensor:
-    if layer == -1:
-        features: Tensor = encoder(images)
-        return features
-    maps = encoder.feature_maps(images)
-    if not -len(maps) <= layer < len(maps):
-        raise ConfigError(
-            f"layer {layer}: encoder {encoder.config.name!r} has {len(maps)} feature maps, "
-            f"0 to {len(maps) - 1} or -1 for its output"
-        )
-    return maps[layer].mean(dim=(2, 3))

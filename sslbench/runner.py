@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 
+from sslbench import distributed
 from sslbench.api import DataInfo, Method
 from sslbench.data.datasets import LabelledDataset
-from sslbench.errors import DataError, Interrupted, StoreError, UnwritableError
+from sslbench.errors import DataError, Diverged, Interrupted, StoreError, UnwritableError
 from sslbench.examine import Examination, Examiner, Tally, Watcher
 from sslbench.health.verdict import judge_failure
+from sslbench.nn.shared import synchronised
+from sslbench.orders import Pretrain
 from sslbench.plan import Planned
 from sslbench.sharing import in_turn
 from sslbench.stages import Stage, specs, stages
@@ -19,7 +22,8 @@ from sslbench.store import Failure, Manifest, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
 from sslbench.train.build import build_method, encoder_of_method
 from sslbench.train.fitting import batch_that_fits, out_of_memory
-from sslbench.train.loop import Progress, Trained, pretrain, run_checkpoints
+from sslbench.train.loop import pretrain
+from sslbench.train.outcome import Progress, Trained, run_checkpoints
 
 
 class Runner:
@@ -141,10 +145,13 @@ class Runner:
         try:
             dataset = self.examiner.dataset(planned.config.pretrain.dataset)
             facts["data_digest"] = dataset.digest
-            facts |= _facts(self._trained(planned, dataset))
+            distributed.tell(Pretrain(planned.config.id))
+            facts |= _facts(self.trained(planned, dataset))
         except (Interrupted, KeyboardInterrupt, UnwritableError):
             raise
         except Exception as error:
+            if distributed.size() > 1 and not isinstance(error, Diverged):
+                raise distributed.failed(error) from error  # where the others are, is unknown
             facts |= {"failure": Failure.of(error), "health": judge_failure(error)}
             denied = out_of_memory(error)
         if denied:  # behind the handler: the error's traceback holds all that was allocated
@@ -161,15 +168,16 @@ class Runner:
         )
         return None
 
-    def _trained(self, planned: Planned, dataset: LabelledDataset) -> Trained:
+    def trained(self, planned: Planned, dataset: LabelledDataset) -> Trained:
         def watch(progress: Progress) -> None:
             loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
             epoch = f"epoch {progress.epoch + 1}/{progress.epochs}{loss}"
             self.watcher.update(progress.step, progress.steps, epoch)
 
+        distributed.check_alike(f"images of {dataset.spec.name}", dataset.digest)
         return pretrain(
             planned.config,
-            self._method(planned, dataset, planned.data),
+            synchronised(self._method(planned, dataset, planned.data)),
             planned.data,
             dataset.images("train"),
             self.store.run_folder(planned.config.id),

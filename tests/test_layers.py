@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [  # highest first; names on one line never import one another
     {"__main__"},
     {"cli"},
+    {"following"},
     {"runner", "conformance", "publish", "foreign", "gallery", "speed", "verify", "doctor"},
     {"examine"},
     {"report", "evaluate", "train", "weights", "features", "environment"},
@@ -19,14 +20,15 @@ LAYERS = [  # highest first; names on one line never import one another
     {"study"},
     {"needs", "suite", "card"},
     {"health"},
+    {"orders", "feature_pass"},
     {"run"},
     {"methods", "benchmarks"},
     {"api"},
     {"nn", "data", "metrics"},
     {"registry", "stats"},
     {"config"},
-    {"memory", "disk"},
-    {"errors", "allocator", "amx"},
+    {"memory", "disk", "distributed"},
+    {"errors", "allocator", "amx", "launch"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

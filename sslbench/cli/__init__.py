@@ -22,7 +22,8 @@ from sslbench.cli.run import run
 from sslbench.cli.show import show
 from sslbench.cli.speed import speed
 from sslbench.cli.table import table
-from sslbench.errors import SSLBenchError
+from sslbench.errors import RankFailed, SSLBenchError
+from sslbench.launch import is_speaker
 
 app = typer.Typer(
     name="sslbench",
@@ -72,7 +73,8 @@ def main() -> None:
     try:
         app()
     except SSLBenchError as error:
-        print(f"sslbench: {error}", file=sys.stderr)
+        if is_speaker() or isinstance(error, RankFailed):  # what all ranks meet with is said once
+            print(f"sslbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

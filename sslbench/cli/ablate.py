@@ -21,6 +21,7 @@ from sslbench.cli.options import (
     command_line,
     data_root,
 )
+from sslbench.launch import is_speaker
 
 if TYPE_CHECKING:
     from sslbench.study import StudyConfig
@@ -78,7 +79,7 @@ def ablate(
     from sslbench.store import PlanFile, Store
     from sslbench.suite import load_suite
 
-    console = Console()
+    console = Console(quiet=not is_speaker())
     study = chosen_study(name, vary or [], product)
     loaded = load_suite(suite or study.suite)
     root, place = data_root(data), pick_device(device)

@@ -7,11 +7,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from sslbench import distributed
 from sslbench.cli.ending import ended
 from sslbench.cli.options import worker_count
 from sslbench.cli.planning import slow_precision
 from sslbench.cli.progress import ProgressWatcher
 from sslbench.cli.signals import stop_signals
+from sslbench.following import follow, meet
+from sslbench.orders import End
 from sslbench.plan import Planned
 from sslbench.runner import Runner
 from sslbench.store import PlanFile, Store
@@ -47,20 +50,28 @@ def execute(
         print_plan(console, store, plan, data_root)
         return
     count = worker_count(workers, partial(console.print, style="yellow", highlight=False))
-    with stop_signals() as stopped, ProgressWatcher(console) as watcher:
+    with (
+        distributed.group(device) as place,
+        stop_signals() as stopped,
+        ProgressWatcher(console) as watcher,
+    ):
         runner = Runner(
             store,
             data_root=data_root,
             download=download,
-            device=device,
+            device=place,
             workers=count,
             watcher=watcher,
             stopped=stopped,
             fail_fast=fail_fast,
             tracker=tracker,
         )
-        runner.check(plan)
+        meet(runner, plan)
+        if not distributed.is_first():
+            follow(runner, plan)
+            return
         # Written first, so that an interrupted call can already be tabulated.
         store.write_plan(file)
         tally = runner.run(plan)
+        distributed.tell(End())
     ended(console, store, file.suite, tally)

@@ -17,6 +17,7 @@ from sslbench.cli.options import (
     command_line,
     data_root,
 )
+from sslbench.launch import is_speaker
 from sslbench.suite import DEFAULT_SUITE
 
 
@@ -46,7 +47,7 @@ def run(
     from sslbench.stages import rows
     from sslbench.store import PlanFile, Store
 
-    console = Console()
+    console = Console(quiet=not is_speaker())
     place = pick_device(device)
     root = data_root(data)
     loaded, plan = planned(suite, methods, seeds, set_ or [], root, place)

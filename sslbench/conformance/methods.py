@@ -19,7 +19,7 @@ from sslbench.errors import ConfigError, Interrupted, PluginError
 from sslbench.nn.momentum import MomentumCopy
 from sslbench.plan import Planned
 from sslbench.registry import METHODS
-from sslbench.train.loop import Progress
+from sslbench.train.outcome import Progress
 
 RESERVED = {  # what the trainer logs itself
     *("loss", "lr", "step", "epoch", "seconds", "health"),

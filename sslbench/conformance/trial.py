@@ -17,7 +17,8 @@ from sslbench.nn.digest import tensors_digest
 from sslbench.plan import Environs, Planned, plan
 from sslbench.suite import Suite
 from sslbench.train.build import build_method
-from sslbench.train.loop import Progress, pretrain
+from sslbench.train.loop import pretrain
+from sslbench.train.outcome import Progress
 
 CPU = torch.device("cpu")
 DATASET = "objects_tiny"

@@ -6,7 +6,7 @@ decoded and cropped by worker processes; their colours are a batch again. A run'
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -39,9 +39,11 @@ class ViewLoader:
         workers: int,
         path: Literal["batched", "workers"],
         arrived: Callable[[], None] = lambda: None,
+        share: slice = slice(None),
     ) -> None:
         """``arrived`` is called when a step's pixels are there, before views are made of them.
 
+        ``share``: the rows of a batch of which views are made, where several processes share it.
         Raises DataError if there is no full batch, or if images to be held differ in size."""
         if not 1 <= batch_size <= len(images):
             raise DataError(
@@ -51,6 +53,7 @@ class ViewLoader:
         self.plan = planned(recipe, layout, image_size)
         self.batch_size, self.seed = batch_size, seed
         self.device, self.workers, self.path, self.arrived = device, workers, path, arrived
+        self.share = share
         self.images = images
         if path == "batched" and not isinstance(images, MappedImages):
             self.images = HeldImages(held(images).pixels.to(device))
@@ -63,29 +66,30 @@ class ViewLoader:
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Views, Tensor]]:
         """Views and positions (N, int64, on the CPU) of each step from ``start_step`` on.
 
+        Views are those of this process's ``share``, positions those of the whole batch.
         Raises DataError naming an image that cannot be read.
         """
         order = permutation(self.seed, epoch, len(self.images))
         batches = torch.split(order, self.batch_size)[start_step : self.steps_per_epoch]
+        parts = [index[self.share] for index in batches]
         if self.path == "workers":
             cropped = Crops(self.images, self.plan, self.seed)
-            made = made_by_workers(cropped, epoch, batches, self.workers, self.device)
-            for index, crops in zip(batches, made, strict=True):
+            made = made_by_workers(cropped, epoch, parts, self.workers, self.device)
+            for index, own, crops in zip(batches, parts, made, strict=True):
                 self.arrived()
                 yield (
                     tuple(
-                        finished(part, view, view.table(self.seed, epoch, index))
+                        finished(part, view, view.table(self.seed, epoch, own))
                         for view, part in zip(self.plan, crops, strict=True)
                     ),
                     index,
                 )
             return
         assert isinstance(self.images, HeldImages | MappedImages)
-        for index, images in zip(
-            batches, _gathered(self.images, batches, self.device), strict=True
-        ):
+        made_here = _gathered(self.images, parts, self.device)
+        for index, own, images in zip(batches, parts, made_here, strict=True):
             self.arrived()
-            yield planned_views(images, self.plan, self.seed, epoch, index), index
+            yield planned_views(images, self.plan, self.seed, epoch, own), index
 
 
 def single_views(
@@ -126,7 +130,7 @@ class CentreViews:
     workers: int
     filter: Filter = "bilinear"
     crop_fraction: float = 224 / 256
-    start: int = 0  # images that are left out
+    batches: slice = field(default_factory=lambda: slice(None))  # which of all, by number
 
     @property
     def total(self) -> int:
@@ -136,9 +140,9 @@ class CentreViews:
     def __iter__(self) -> Iterator[Tensor]:
         """Batches in [0, 1]; the last may be smaller. Raises DataError naming a bad image."""
         how = self.image_size, self.filter, self.crop_fraction
-        batches = torch.split(torch.arange(self.start, self.total), self.batch_size)
+        batches = torch.split(torch.arange(self.total), self.batch_size)[self.batches]
         if isinstance(self.images, HeldImages):  # nothing to decode
-            for pixels in torch.split(self.images.pixels[self.start :], self.batch_size):
+            for pixels in torch.split(self.images.pixels, self.batch_size)[self.batches]:
                 yield _unit(centre_crop(pixels, *how), self.device)
         elif isinstance(self.images, MappedImages):
             for pixels in _gathered(self.images, batches, torch.device("cpu")):
@@ -157,11 +161,11 @@ def embed_batches(
     workers: int,
     filter: Filter = "bilinear",
     crop_fraction: float = 224 / 256,
-    start: int = 0,
+    batches: slice = slice(None),
 ) -> CentreViews:
-    """Centre views of the images from ``start`` on, on ``device``, in data set order."""
+    """Centre views on ``device``, in data set order: of all images, or those of some batches."""
     return CentreViews(
-        images, image_size, batch_size, device, workers, filter, crop_fraction, start
+        images, image_size, batch_size, device, workers, filter, crop_fraction, batches
     )
 
 

@@ -11,7 +11,7 @@ from sslbench.sharing import LOCK, locked
 from sslbench.spreads import ENDING
 from sslbench.store import Manifest, Record, Store
 from sslbench.train.export import import_tensors
-from sslbench.train.loop import CHECKPOINT
+from sslbench.train.outcome import CHECKPOINT
 
 ENCODER, ARTIFACTS, STATE = "encoder.safetensors", "artifacts.safetensors", "checkpoint.pt"
 AGAIN = "`sslbench run` does it again"

@@ -23,7 +23,8 @@ from sslbench.data.spec import DatasetSpec, dataset_spec
 from sslbench.environment import pick_device
 from sslbench.errors import ConfigError
 from sslbench.feature_files import feature_path
-from sslbench.features import BATCH, FeatureStore, feature_key
+from sslbench.feature_pass import BATCH
+from sslbench.features import FeatureStore, feature_key
 from sslbench.gallery.exhibits import Exhibit, Selection, Training
 from sslbench.nn.encoder import Encoder
 from sslbench.store import Store

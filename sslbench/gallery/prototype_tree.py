@@ -27,7 +27,7 @@ from sslbench.gallery.hierarchy import (
 from sslbench.gallery.sheet import LINE, Sheet, pixels
 from sslbench.report.picture import Picture
 from sslbench.report.plots import short
-from sslbench.train.loop import CHECKPOINT, run_checkpoints
+from sslbench.train.outcome import CHECKPOINT, run_checkpoints
 
 IMAGES = 3  # at a node
 MEMBERS = 200  # of a node whose features are compared, drawn by seed if it has more

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslbench import distributed
 from sslbench.errors import Collapsed, ConfigError, Diverged
 from sslbench.nn.faiss_library import faiss
 from sslbench.nn.losses import unit
@@ -60,7 +61,7 @@ def kmeans(
     that of the largest cosine. Raises ConfigError for fewer points than clusters, Diverged for
     features that are not finite, Collapsed where all are equal.
     """
-    count, dim = features.shape
+    count = len(features)
     if not 1 <= clusters <= count:
         raise ConfigError(
             f"k-means of {count} points into {clusters} clusters: expected 1 to {count} clusters"
@@ -70,7 +71,23 @@ def kmeans(
     features = unit(features) if spherical else features
     if count > 1 and _variance(features) <= _EQUAL:
         raise Collapsed(f"the {count} features to cluster are all equal: training has collapsed")
-    points = _points(features)
+    found = distributed.by_first(
+        lambda: _trained(_points(features), clusters, seed, iterations, redo, max_points, spherical)
+    )
+    return Partition(*(torch.from_numpy(part).to(features.device) for part in found))
+
+
+def _trained(
+    points: np.ndarray,
+    clusters: int,
+    seed: int,
+    iterations: int,
+    redo: int,
+    max_points: int,
+    spherical: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centroids, assignment and squared distances, by faiss."""
+    dim = points.shape[1]
     training = faiss.Clustering(dim, clusters)
     training.niter, training.nredo, training.seed = iterations, redo, seed
     training.max_points_per_centroid = max_points
@@ -82,12 +99,7 @@ def kmeans(
     distance, assignment = index.search(points, 1)
     if spherical:
         distance = 2 - 2 * distance  # a cosine -> the squared distance of unit rows
-    device = features.device
-    return Partition(
-        torch.from_numpy(centroids).to(device),
-        torch.from_numpy(assignment[:, 0]).to(device),
-        torch.from_numpy(distance[:, 0]).to(device),
-    )
+    return centroids, assignment[:, 0], distance[:, 0]
 
 
 def _variance(features: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ import torch
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
+from sslbench import distributed
 from sslbench.errors import ConfigError
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.lab import CENTRE, HALF_RANGE, lab_to_rgb, rgb_to_lab
+from sslbench.nn.shared import shared
 from sslbench.nn.towers import Towers
 
 RESNET_CHANNELS = (64, 128, 256, 512)  # of its stages, where the options name none
@@ -42,14 +44,19 @@ class Encoder(nn.Module):
         self.dim: int = self.network.num_features
 
     def forward(self, images: Tensor) -> Tensor:
-        splits = self.config.bn_splits
-        if self.training and splits > 1:
-            if len(images) % splits:
-                raise ConfigError(
-                    f"encoder.bn_splits = {splits} does not divide a batch of {len(images)} images"
-                )
-            return torch.cat([self._features(chunk) for chunk in images.chunk(splits)])
-        return self._features(images)
+        splits = self.config.bn_splits if self.training else 1
+        if len(images) % splits:
+            raise ConfigError(
+                f"encoder.bn_splits = {splits} does not divide a batch of {len(images)} images"
+            )
+        if self.training and distributed.shares_batches():
+            return shared(self._in_chunks, self.network, images, splits)
+        return self._in_chunks(images, splits)
+
+    def _in_chunks(self, images: Tensor, splits: int) -> Tensor:
+        if splits == 1:
+            return self._features(images)
+        return torch.cat([self._features(chunk) for chunk in images.chunk(splits)])
 
     def towers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The halves of ``forward``, N x ``dim`` / 2 each: of L, and of a and b.

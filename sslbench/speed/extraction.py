@@ -15,7 +15,8 @@ from sslbench.api import Split
 from sslbench.data.datasets import LabelledDataset, open_dataset
 from sslbench.data.images import held
 from sslbench.data.spec import dataset_spec
-from sslbench.features import BATCH, FeatureStore
+from sslbench.feature_pass import BATCH
+from sslbench.features import FeatureStore
 from sslbench.nn.encoder import Encoder
 from sslbench.run import Preprocessing
 from sslbench.speed.cases import Setup

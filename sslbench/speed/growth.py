@@ -73,7 +73,7 @@ class Growth:
         row = self.row(count)
         splits: dict[str, int | None] = {"train": count, "test": self.test_images}
         spec = DatasetSpec(
-            name=f"made {count}",
+            name=f"made-{count}",
             levels=(Level(name="class", classes=CLASSES),),
             splits=splits,
             source="rendered",

@@ -1,10 +1,11 @@
 """What the trainer lends a method: draws that depend on nothing but their place, and embeddings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from sslbench import distributed
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
 from sslbench.nn.modes import measuring
@@ -24,9 +25,11 @@ class TrainingContext:
         method: Method,
         batches: EmbedBatches,
         autocast: Callable[[], torch.autocast],
+        counts: Sequence[int] | None = None,
     ) -> None:
+        """``counts``: the images that ``batches`` gives on each rank; None: all, on this one."""
         self.epochs, self.steps = data.epochs, data.steps
-        self._images = data.images
+        self._counts = [data.images] if counts is None else list(counts)
         self.epoch = self.step = 0
         self.logged: dict[str, Tensor | float] = {}
         self._seed, self._device, self._method = seed, device, method
@@ -70,17 +73,17 @@ class TrainingContext:
 
     def embed(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         rows: Tensor | None = None
-        done = 0
+        done, own = 0, self._counts[distributed.rank()]
         with measuring(self._method), self._autocast():
             for batch in self._batches():
                 part = function(batch).float()
                 if rows is None:  # put in place at once: concatenated, they would be held twice
-                    rows = part.new_empty(self._images, *part.shape[1:])
+                    rows = part.new_empty(own, *part.shape[1:])
                 rows[done : done + len(part)] = part
                 done += len(part)
-        if rows is None or done != self._images:
-            raise ValueError(f"{done} images were embedded, expected {self._images}")
-        return rows
+        if done != own or not sum(self._counts):
+            raise ValueError(f"{done} images were embedded, expected {own}")
+        return distributed.gathered_parts(rows, self._counts, self._device)
 
     def log(self, name: str, value: Tensor | float) -> None:
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value

@@ -7,7 +7,6 @@ uninterrupted one would have.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm as total_norm
 
+from sslbench import distributed
 from sslbench.api.method import DataInfo, Method
-from sslbench.checkpoints import Checkpoints
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
 from sslbench.data.random import derive_seed
@@ -24,7 +23,6 @@ from sslbench.errors import Diverged, Interrupted
 from sslbench.health.checkup import Checkup
 from sslbench.health.course import Course
 from sslbench.health.measure import Probe, looked_at
-from sslbench.health.verdict import Health
 from sslbench.memory import PeakMemory
 from sslbench.run import RunConfig
 from sslbench.train import generators
@@ -32,44 +30,13 @@ from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
 from sslbench.train.export import export_tensors
 from sslbench.train.log import TrainLog
-from sslbench.train.readings import Readings
+from sslbench.train.outcome import Progress, Trained, run_checkpoints
+from sslbench.train.readings import READ_STEPS, Readings
 from sslbench.train.step import Step
 from sslbench.train.tracker import FOLDER, Events
 
-CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 300.0  # and at the end of each epoch
-FORMAT = 3  # of what is kept; 2 had torch's generator only
 EMBED_BATCH = 512
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where the loop is, after each step."""
-
-    step: int
-    steps: int
-    epoch: int
-    epochs: int
-    loss: float | None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a finished pre-training leaves beside its files."""
-
-    encoder_digest: str
-    parameters: int
-    steps: int
-    images_seen: int
-    seconds: float
-    peak_memory_gib: float
-    losses: dict[str, float]
-    health: Health
-
-
-def run_checkpoints(folder: Path, run_hash: str) -> Checkpoints:
-    """Those of a run, which lie in its folder."""
-    return Checkpoints(folder / CHECKPOINT, {"format": FORMAT, "run": run_hash})
 
 
 def pretrain(
@@ -94,11 +61,12 @@ def pretrain(
     UnwritableError when there is no room for checkpoints, before the first step if it can be told,
     and Interrupted, after a checkpoint, when ``stopped`` says so.
     """
-    events = Events(folder / FOLDER) if tracker is not None else None
+    first = distributed.is_first()  # the other ranks write nothing
+    events = Events(folder / FOLDER) if tracker is not None and first else None
     log = TrainLog(folder / "train.jsonl", events)
     trainer = _Trainer(config, method, data, images, folder, device, workers, clock, log)
     try:
-        with PeakMemory(device) as memory:
+        with PeakMemory(device) as memory, distributed.shared_batches():
             trainer.resume()
             trainer.train(on_progress, stopped)
         return trainer.export(memory.gib)
@@ -141,18 +109,33 @@ class _Trainer:
             workers=workers,
             path=pretrain.views_path,
             arrived=lambda: clock.lap("images"),
+            share=distributed.share(pretrain.batch_size),
         )
+        every = torch.split(torch.arange(len(images)), EMBED_BATCH)
+        parts = distributed.parts(len(every))
+        mine = parts[distributed.rank()]
 
         def centre_views() -> Iterator[Tensor]:
             # The loader's images: where it holds them, nothing is decoded again.
             held = self.loader.images
             for batch in embed_batches(
-                held, pretrain.image_size, EMBED_BATCH, device=device, workers=workers
+                held,
+                pretrain.image_size,
+                EMBED_BATCH,
+                device=device,
+                workers=workers,
+                batches=mine,
             ):
                 yield self.update.placed(batch)
 
         self.context = TrainingContext(
-            config.seed, data, device, method, centre_views, self.update.autocast
+            config.seed,
+            data,
+            device,
+            method,
+            centre_views,
+            self.update.autocast,
+            [sum(map(len, every[part])) for part in parts],
         )
         probe = Probe(
             self.loader, pretrain, config.seed, looked_at(data), workers, self.update.placed
@@ -179,11 +162,16 @@ class _Trainer:
         else:
             generators.seed_all(derive_seed(self.config.seed, "training"))
             self.checkup.begin()
+        distributed.check_alike("checkpoints", f"of step {self.step}")
+        if not distributed.is_first():
+            return
         self.log.cut(self.step)
         weights = sum(map(_bytes, self.method.state_dict().values()))
         self.checkpoints.check_room(weights + 2 * sum(map(_bytes, self.update.trained)))  # of Adam
 
     def save(self, began: float) -> None:
+        if not distributed.is_first():
+            return
         state: dict[str, Any] = {
             "method": self.method.state_dict(),
             "optimizer": self.update.optimizer.state_dict(),
@@ -223,7 +211,7 @@ class _Trainer:
                     if signals:
                         self.write(epoch, began, {"health": signals})
                 on_progress(self.progress(epoch))
-                if stopped():
+                if self.is_to_stop(stopped, done):
                     self.read(epoch, began)
                     self.save(began)
                     raise Interrupted(
@@ -242,6 +230,12 @@ class _Trainer:
             self.clock.lap("rest")
         self.seconds += time.monotonic() - began
 
+    def is_to_stop(self, stopped: Callable[[], bool], done: bool) -> bool:
+        """All ranks stop behind the same step, so they ask one another now and then."""
+        if distributed.size() == 1:
+            return stopped()
+        return (done or self.step % READ_STEPS == 0) and distributed.any_rank(stopped())
+
     def read(self, epoch: int, began: float) -> None:
         """A line of the log for the steps since the last; raises Diverged at the first bad one."""
         if self.readings.wait:
@@ -249,6 +243,8 @@ class _Trainer:
             self.write(epoch, began, {**self.readings.read(), **logged})
 
     def write(self, epoch: int, began: float, values: dict[str, Any]) -> None:
+        if not distributed.is_first():
+            return
         seconds = round(self.seconds + time.monotonic() - began, 3)
         self.log.write({"step": self.step, "epoch": epoch, "seconds": seconds, **values})
 
@@ -260,10 +256,14 @@ class _Trainer:
 
     def export(self, peak_memory_gib: float) -> Trained:
         encoder = self.method.evaluated_encoder().float()
-        digest = export_tensors(self.folder / "encoder.safetensors", encoder.state_dict())
         artifacts = self.method.artifacts()
-        if artifacts:
-            export_tensors(self.folder / "artifacts.safetensors", artifacts)
+
+        def files() -> str:
+            if artifacts:
+                export_tensors(self.folder / "artifacts.safetensors", artifacts)
+            return export_tensors(self.folder / "encoder.safetensors", encoder.state_dict())
+
+        digest = distributed.by_first(files)
         return Trained(
             encoder_digest=digest,
             parameters=sum(p.numel() for p in encoder.parameters()),

@@ -5,7 +5,9 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 from torch.nn.utils import get_total_norm as total_norm
 
+from sslbench import distributed
 from sslbench.api.method import Batch, DataInfo, Method
+from sslbench.nn.encoder import Encoder
 from sslbench.run import PretrainConfig
 from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
@@ -38,6 +40,23 @@ class Step:
     def trained(self) -> list[Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
+    def add_up(self) -> None:
+        """Ranks that share a batch add up what its parts give an encoder.
+
+        All else sees the whole batch on every rank: the mean of equal gradients, so that what
+        rounding does on one device is the same on all.
+        """
+        ranks = distributed.size()
+        if ranks == 1:
+            return
+        encoders = [module for module in self.method.modules() if isinstance(module, Encoder)]
+        shared = {id(p) for encoder in encoders for p in encoder.parameters()}
+        having = [p for p in self.trained if p.grad is not None]
+        distributed.add_up(
+            [p.grad for p in having if p.grad is not None],
+            [1.0 if id(p) in shared else 1 / ranks for p in having],
+        )
+
     def __call__(
         self,
         views: tuple[Tensor, ...],
@@ -49,7 +68,8 @@ class Step:
     ) -> dict[str, Tensor]:
         """Update number ``step`` of the run; what it leaves for ``Readings``, on the device."""
         optim, data = self.config.optim, self.data
-        batch = Batch(tuple(map(self.placed, views)), index.to(self.device))
+        whole = (self.placed(distributed.gathered(view.to(self.device))) for view in views)
+        batch = Batch(tuple(whole), index.to(self.device))
         lr = set_lr(self.optimizer, optim, data.batch_size, step, data.steps_per_epoch, data.epochs)
         context.begin("step", epoch, step)
         clock.lap("views")
@@ -59,6 +79,7 @@ class Step:
         clock.lap("forward")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.add_up()
         clock.lap("backward")
         trained = self.trained
         gradients = [p.grad for p in trained if p.grad is not None]

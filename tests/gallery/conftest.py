@@ -20,7 +20,7 @@ from sslbench.nn.losses import unit
 from sslbench.run import OptimConfig, PretrainConfig
 from sslbench.store import Manifest, PlanFile, Record, Row, Score, Store
 from sslbench.train.export import export_tensors
-from sslbench.train.loop import run_checkpoints
+from sslbench.train.outcome import run_checkpoints
 
 RESNET = EncoderConfig(
     name="resnet18",

@@ -10,7 +10,7 @@ from sslbench.gallery import gallery
 from sslbench.gallery.hierarchy import BRANCHES, is_nested, largest_trees, nested_clusterings
 from sslbench.gallery.prototype_tree import prototype_tree
 from sslbench.report.picture import Picture
-from sslbench.train.loop import run_checkpoints
+from sslbench.train.outcome import run_checkpoints
 
 
 def test_clusterings_are_found_whatever_a_method_calls_them(house: Any) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sslbench.train.loop import run_checkpoints
+from sslbench.train.outcome import run_checkpoints
 from tests.soak.count import Count
 from tests.soak.small import ended, in_a_child, small_plan, work
 

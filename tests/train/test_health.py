@@ -14,7 +14,8 @@ from sslbench.health import measure
 from sslbench.health.measure import Probe
 from sslbench.plan import Planned
 from sslbench.train.export import export_tensors
-from sslbench.train.loop import Trained, pretrain
+from sslbench.train.loop import pretrain
+from sslbench.train.outcome import Trained
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,8 @@ from sslbench.errors import ConfigError, Interrupted
 from sslbench.health import measure
 from sslbench.train import tracker
 from sslbench.train.log import TrainLog
-from sslbench.train.loop import Progress, pretrain
+from sslbench.train.loop import pretrain
+from sslbench.train.outcome import Progress
 from sslbench.train.tracker import FOLDER, TENSORBOARD, Events, check_tracker
 
 needs_tensorboard = pytest.mark.skipif(

@@ -1,0 +1,291 @@
+"""Ranks that share the work of one run: which this process is, and what they tell each other.
+
+``torchrun`` starts the processes and says so in the environment. Alone, a process is rank 0 of 1,
+and nothing here does anything.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sslbench.errors import ConfigError, RankFailed
+from sslbench.launch import is_launched
+
+T = TypeVar("T")
+# Longer than rank 0 alone may take for k-means of a large set; a rank that died is told at once.
+TIMEOUT = timedelta(minutes=30)
+PATIENCE = timedelta(days=7)
+_START = "sslbench/start"  # the name of the newest start
+_sharing = False
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[torch.device]:
+    """Joins the others for as long as the context lasts; gives the device of this rank.
+
+    gloo on CPUs, NCCL on GPUs. Raises ConfigError if the ranks cannot reach each other.
+    """
+    if not is_launched():
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    number, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    try:
+        store = _of_this_start(_shared_store(number, ranks), number, ranks)
+        dist.init_process_group(
+            backend, store=store, rank=number, world_size=ranks, timeout=TIMEOUT
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"rank {os.environ.get('RANK')} on {socket.gethostname()} cannot join the others: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    try:
+        yield device
+    finally:
+        _patient.cache_clear()
+        dist.destroy_process_group()
+
+
+def _shared_store(number: int, ranks: int) -> dist.Store:
+    """That of torchrun's agent where it has one, or else rank 0's."""
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
+    return dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        ranks,
+        is_master=number == 0 and not agent,
+        timeout=TIMEOUT,
+        wait_for_workers=False,
+    )
+
+
+def _of_this_start(store: dist.Store, number: int, ranks: int) -> dist.Store:
+    """The part of the store that only ranks of this start have written to.
+
+    torchrun's agent keeps its store when it starts ranks again, and torch finds the addresses of
+    the dead in it (pytorch/pytorch#135712). So rank 0 names the start anew, and answers each of the
+    others under that name; a name that nobody answers to is that of an earlier start.
+    """
+    if number == 0:
+        name = uuid4().hex
+        store.set(_START, name)
+        for other in range(1, ranks):
+            greeting = store.get(f"{name}/{other}").decode()  # waits for it
+            store.set(f"{name}/{other}/{greeting}", "heard")
+        return dist.PrefixStore(name, store)
+    greeting, deadline = uuid4().hex, time.monotonic() + TIMEOUT.total_seconds()
+    while time.monotonic() < deadline:
+        name = store.get(_START).decode()
+        store.set(f"{name}/{number}", greeting)
+        with suppress(RuntimeError):  # no answer in time
+            store.wait([f"{name}/{number}/{greeting}"], timedelta(seconds=1))
+            return dist.PrefixStore(name, store)
+    raise RuntimeError("rank 0 does not answer")
+
+
+def size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this rank is the one that writes and speaks."""
+    return rank() == 0
+
+
+def failed(error: Exception) -> RankFailed:
+    """An error of this rank alone, as the one message that says where it was."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RankFailed(f"rank {rank()} on {socket.gethostname()}: {first}")
+
+
+# ---- shares -----------------------------------------------------------------------------------
+
+
+def share(count: int) -> slice:
+    """This rank's part of ``count`` rows, in rank order. Raises ConfigError if it is not even."""
+    if count % size():
+        raise ConfigError(f"{size()} ranks do not divide {count} rows")
+    each = count // size()
+    return slice(rank() * each, (rank() + 1) * each)
+
+
+@contextmanager
+def shared_batches() -> Iterator[None]:
+    """While encoders in training see their rank's part of a batch, and hand out all of it."""
+    global _sharing
+    _sharing = size() > 1
+    try:
+        yield
+    finally:
+        _sharing = False
+
+
+def shares_batches() -> bool:
+    return _sharing
+
+
+class _Gathered(torch.autograd.Function):
+    """All ranks' rows. What follows is the same on every rank, and so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.mine = slice(rank() * len(rows), (rank() + 1) * len(rows))
+        return torch.cat(_all(rows))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient[ctx.mine].contiguous()
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows of all ranks, as many of each, in rank order; gradients go back to their own."""
+    if size() == 1:
+        return rows
+    found: Tensor = _Gathered.apply(rows)
+    return found
+
+
+def parts(count: int) -> list[slice]:
+    """``count`` things in as many runs as there are ranks, some of them one longer."""
+    edges = [count * number // size() for number in range(size() + 1)]
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
+def gathered_parts(rows: Tensor | None, counts: Sequence[int], device: torch.device) -> Tensor:
+    """All ranks' rows where these have not as many each, which every rank knows; no gradients.
+
+    A rank that has none, and so cannot know their width, gives None.
+    """
+    if size() == 1 and rows is not None:
+        return rows
+    kinds = _objects(None if rows is None else (rows.shape[1:], rows.dtype))
+    shape, dtype = next(kind for kind in kinds if kind is not None)
+    padded = torch.zeros(max(counts), *shape, dtype=dtype, device=device)
+    if rows is not None:
+        padded[: len(rows)] = rows
+    return torch.cat([part[:n] for part, n in zip(_all(padded), counts, strict=True)])
+
+
+def _all(rows: Tensor) -> list[Tensor]:
+    plain = rows.detach().contiguous()
+    raw = plain.view(torch.uint8) if plain.dtype == torch.bfloat16 else plain  # not all know bf16
+    parts = [torch.empty_like(raw) for _ in range(size())]
+    dist.all_gather(parts, raw)
+    return [part.view(plain.dtype) for part in parts]
+
+
+def add_up(tensors: Sequence[Tensor], weights: Sequence[float]) -> None:
+    """Each becomes the sum over ranks of ``weight`` times itself; one message for all of a type."""
+    for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):  # alike on all ranks
+        chosen = [(t, w) for t, w in zip(tensors, weights, strict=True) if t.dtype == dtype]
+        flat = torch.cat([(t * w).flatten() for t, w in chosen])
+        dist.all_reduce(flat)
+        sizes = [t.numel() for t, _ in chosen]
+        for (tensor, _), part in zip(chosen, torch.split(flat, sizes), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+# ---- decisions --------------------------------------------------------------------------------
+
+
+def by_first(task: Callable[[], T]) -> T:
+    """What rank 0 finds, on every rank; what it raises is raised on every rank."""
+    if size() == 1:
+        return task()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            told = [task(), None]
+        except Exception as error:
+            told = [None, error]
+    dist.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise told[1]
+    found: T = told[0]
+    return found
+
+
+def tell(order: Any) -> None:
+    """Rank 0 says what is to be done next, which the others wait for in ``told``."""
+    if size() > 1:
+        dist.broadcast_object_list([order], src=0, group=_patient())
+
+
+def told() -> Any:
+    """What rank 0 says next, however long that takes."""
+    order: list[Any] = [None]
+    dist.broadcast_object_list(order, src=0, group=_patient())
+    return order[0]
+
+
+@cache
+def _patient() -> dist.ProcessGroup:
+    """Between two orders rank 0 may evaluate for hours. Made by all ranks at their first order."""
+    found = dist.new_group(backend="gloo", timeout=PATIENCE)
+    assert isinstance(found, dist.ProcessGroup)
+    return found
+
+
+def any_rank(yes: bool) -> bool:
+    """Whether it holds on one of the ranks."""
+    return any(_objects(yes))
+
+
+def check_alike(what: str, value: str) -> None:
+    """Raises ConfigError, on every rank, where ranks have not the same."""
+    found = _objects((socket.gethostname(), value))
+    unlike = [place for place, other in found if other != found[0][1]]
+    if unlike:
+        raise ConfigError(
+            f"{what} differ between ranks: {', '.join(dict.fromkeys(unlike))} not as on "
+            f"{found[0][0]}. Start all ranks with the same command, code and data"
+        )
+
+
+def raise_together(fault: str | None) -> None:
+    """Raises ConfigError on every rank if one has a fault, naming the first."""
+    faults = [f"rank {number}: {one}" for number, one in enumerate(_objects(fault)) if one]
+    if faults:
+        raise ConfigError(faults[0])
+
+
+def _objects(value: T) -> list[T]:
+    if size() == 1:
+        return [value]
+    found: list[Any] = [None] * size()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def to_first(value: T) -> list[T]:
+    """The values of all ranks, in order, on rank 0; nothing on the others."""
+    if size() == 1:
+        return [value]
+    found: list[Any] = [None] * size()
+    dist.gather_object(value, found if is_first() else None, dst=0, group=_patient())
+    return found if is_first() else []
+
+
+def barrier() -> None:
+    """Waits for all: what rank 0 has written is there."""
+    if size() > 1:
+        dist.barrier()
