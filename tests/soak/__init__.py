@@ -3,4 +3,3 @@
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # children are forked: no thread may run before that
-os.environ.setdefault("COLUMNS", "250")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, help="a folder for soak.json and soak.md")
     given = arguments.parse_args()
     torch.set_num_threads(1)
+    os.environ["COLUMNS"] = "250"  # messages stay on one line
     trials = {
         "kills": lambda: kills(given.kills),  # first: forked before anything is computed
         "torn": torn,

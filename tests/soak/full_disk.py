@@ -25,8 +25,8 @@ from tests.soak.small import ended, in_a_child, outcome, small_plan, work
 UNWRITABLE = 2  # the exit code
 
 
-def full_disk(sizes: int = 12) -> Iterator[Count]:
-    """At each write call, and on a file system of so many sizes where one can be mounted."""
+def full_disk(sizes: int = 12, every: int = 1) -> Iterator[Count]:
+    """At each write, or each ``every``th, and on file systems of so many sizes where one mounts."""
     with tempfile.TemporaryDirectory() as folder:
         errors, whole = Path(folder, "errors.txt"), Path(folder, "whole")
         plan = small_plan("hcsc", epochs=2)
@@ -35,15 +35,16 @@ def full_disk(sizes: int = 12) -> Iterator[Count]:
         if code:
             raise RuntimeError(f"exit {code}: {errors.read_text()}")
         expected, total = outcome(whole), int(calls.read_text())
-        yield _at_every_write(Path(folder), plan, expected, total, errors)
+        writes = range(1, total + 1, every)
+        yield _at_writes(Path(folder), plan, expected, writes, errors)
         yield _small_disks(Path(folder), plan, expected, whole, sizes, errors)
 
 
-def _at_every_write(
-    folder: Path, plan: list[Planned], expected: dict[str, Any], total: int, errors: Path
+def _at_writes(
+    folder: Path, plan: list[Planned], expected: dict[str, Any], writes: range, errors: Path
 ) -> Count:
     count = Count("full disk at a write")
-    for number in range(1, total + 1):
+    for number in writes:
         results = folder / f"full-{number}"
         code = ended(in_a_child(lambda at=number, to=results: _starved(to, plan, at), errors))
         count.add(*_judged(results, plan, expected, code, errors))

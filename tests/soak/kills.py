@@ -11,7 +11,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ OFTEN = {b"s": 8, b"c": 2, b"w": 4, b"e": 3}  # at most so many such moments pas
 LONGEST_PAUSE = 0.02  # seconds between a moment's begin and the kill
 
 
-def kills(per_method: int, seed: int = 0) -> Iterator[Count]:
+def kills(per_method: int, methods: Sequence[str] = METHODS, seed: int = 0) -> Iterator[Count]:
     """So many kills of each method."""
-    for method in METHODS:
+    for method in methods:
         yield _kills_of(method, per_method, random.Random(f"{seed} {method}"))
 
 

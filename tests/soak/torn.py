@@ -33,7 +33,7 @@ def torn(trials: int = 100, seed: int = 0) -> Iterator[Count]:
                 damaged[place] ^= 1 << chance.randrange(8)
             checkpoints.path.write_bytes(damaged)
             state = checkpoints.load()
-            holds = state is not None and state["step"] == 6
+            holds = state is not None and state["step"] == 6  # of the epoch before the last
             count.add(holds, "cut short" if trial % 2 else "a bit flipped", "not detected")
         logging.disable(logging.NOTSET)
     yield count
