@@ -224,6 +224,11 @@ def by_first(task: Callable[[], T]) -> T:
     return found
 
 
+def once(task: Callable[[], T]) -> T:
+    """By rank 0 alone while ranks share batches; elsewhere, as in an evaluation, by who asks."""
+    return by_first(task) if shares_batches() else task()
+
+
 def tell(order: Any) -> None:
     """Rank 0 says what is to be done next, which the others wait for in ``told``."""
     if size() > 1:

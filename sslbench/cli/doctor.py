@@ -40,15 +40,19 @@ def doctor(
         _line(console, f"No results in {results} yet: sslbench run puts them there.")
         return
     console.print(f"Results in {results}", style="bold", highlight=False, markup=False)
-    findings = []
+    left, gone = [], 0
     for finding in examine(Store(results)):
-        findings.append(finding)
         _line(console, _said(finding))
-    left = [one for one in findings if one.kind == "fault"]
+        if finding.kind == "note":
+            continue
+        if not repair or not finding.is_mendable:
+            left.append(finding)
+            continue
+        for path in mend(finding):
+            _line(console, f"  removed {path}")
+            gone += 1
     if repair:
-        gone = mend(left, lambda path: _line(console, f"  removed {path}"))
         _line(console, f"{gone} files removed.")
-        left = [one for one in left if not one.is_mendable]
     mendable = sum(one.is_mendable for one in left)
     hint = f", {mendable} of which --repair removes" if mendable else ""
     _line(console, f"{len(left)} faults{hint}." if left else "No faults.")

@@ -20,6 +20,8 @@ from sslbench.cli.options import (
     data_root,
     worker_count,
 )
+from sslbench.errors import ConfigError
+from sslbench.launch import is_launched
 from sslbench.suite import DEFAULT_SUITE
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def evaluate(
     from sslbench.suite import load_suite
     from sslbench.weights import default_label, joined
 
+    if is_launched():
+        raise ConfigError("sslbench evaluate uses one process: start it without torchrun")
     console = Console()
     place = pick_device(device)
     root = data_root(data)

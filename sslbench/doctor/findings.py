@@ -1,6 +1,5 @@
 """What a look at a results folder found, and what is done about it."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,14 +22,15 @@ class Finding:
         return bool(self.remove)
 
 
-def mend(findings: Iterable[Finding], said: Callable[[Path], None]) -> int:
-    """Removes what is proven to be of no use; the number of files. Raises UnwritableError."""
-    gone = 0
-    for path in dict.fromkeys(path for finding in findings for path in finding.remove):
+def mend(finding: Finding) -> tuple[Path, ...]:
+    """Removes what is proven to be of no use. Raises UnwritableError.
+
+    To be called before the next finding is asked for: until then the run is locked, and nobody puts
+    something better in the place of what is removed.
+    """
+    for path in finding.remove:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise UnwritableError(f"{path} cannot be removed ({error.strerror})") from error
-        said(path)
-        gone += 1
-    return gone
+    return finding.remove

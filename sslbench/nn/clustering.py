@@ -71,7 +71,7 @@ def kmeans(
     features = unit(features) if spherical else features
     if count > 1 and _variance(features) <= _EQUAL:
         raise Collapsed(f"the {count} features to cluster are all equal: training has collapsed")
-    found = distributed.by_first(
+    found = distributed.once(
         lambda: _trained(_points(features), clusters, seed, iterations, redo, max_points, spherical)
     )
     return Partition(*(torch.from_numpy(part).to(features.device) for part in found))

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from sslbench.registry import METHODS
 
@@ -100,7 +99,8 @@ def _scores(results: Path) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_the_command_on_two_ranks_gives_the_scores_of_one(tmp_path: Path) -> None:
-    command = ["-m", "sslbench", *RUN, "--methods", "simclr,hcsc", "--results"]
+    clusters = "evaluations.clusters={protocol: clustering, dataset: objects_tiny}"
+    command = ["-m", "sslbench", *RUN, "--methods", "simclr,hcsc", "--set", clusters, "--results"]
     for ranks in (1, 2):
         done = launch(ranks, *command, str(tmp_path / str(ranks)))
         assert done.stdout.count("HCSC") >= 1
@@ -109,8 +109,6 @@ def test_the_command_on_two_ranks_gives_the_scores_of_one(tmp_path: Path) -> Non
     assert one.keys() == two.keys()
     image = 100 / 120  # of the smallest test set, in percent
     assert two == pytest.approx(one, abs=image + 1e-9)
-    for path in (tmp_path / "1").glob("features/*.safetensors"):
-        assert load_file(path)["features"].shape  # of one process and of two: same keys, if equal
     again = launch(2, *command, str(tmp_path / "2"))
     assert "Nothing to do" in again.stdout
     manifest = json.loads(next((tmp_path / "2").glob("runs/hcsc-*/manifest.json")).read_text())
