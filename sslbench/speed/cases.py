@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sslbench.speed.timing import Side
 
 PEERS = ("lightly",)  # what ``--against`` knows: the name of the package
+# What people ask for, and why it cannot be run beside this torch.
+OUT_OF_REACH = {"solo": "solo-learn 1.0.2, the newest on PyPI, is made for torch 1.9.1 alone"}
 
 
 def _silent(message: str) -> None:
@@ -85,6 +87,8 @@ def check_peers(names: Sequence[str]) -> dict[str, str]:
     """The version of each peer. Raises ConfigError for one that is unknown or not installed."""
     versions = {}
     for name in names:
+        if name in OUT_OF_REACH:
+            raise ConfigError(f"--against {name}: {OUT_OF_REACH[name]}")
         if name not in PEERS:
             raise ConfigError(f"--against {name}: expected {' or '.join(PEERS)}")
         if find_spec(name) is None:

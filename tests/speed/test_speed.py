@@ -54,6 +54,8 @@ def test_a_peer_that_is_not_there_is_refused_in_a_line(monkeypatch: pytest.Monke
     done = CliRunner().invoke(app, ["speed", "knn", "--against", "lightly"])
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception) == "--against lightly: it is not installed here. pip install lightly"
+    with pytest.raises(ConfigError, match=r"--against solo: .* torch 1\.9\.1 alone"):
+        check_peers(["solo"])
     with pytest.raises(ConfigError, match="--against heavily: expected lightly"):
         check_peers(["heavily"])
 
