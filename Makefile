@@ -13,11 +13,14 @@ DATA ?= $(SSLBENCH_DATA)
 run: .venv/ready
 	$(RUN) run
 
+# Tests take one thread each, so that they give the same bits everywhere: one process per core.
+PYTEST := .venv/bin/python -m pytest -n auto --dist loadfile
+
 test: .venv/ready
-	.venv/bin/python -m pytest
+	$(PYTEST)
 
 quick-test: .venv/ready
-	.venv/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: .venv/ready
 	.venv/bin/ruff check .
