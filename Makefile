@@ -14,7 +14,7 @@ run: .venv/ready
 	$(RUN) run
 
 # Tests take one thread each, so that they give the same bits everywhere: one process per core.
-PYTEST := .venv/bin/python -m pytest -n auto --dist loadfile
+PYTEST := .venv/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test: .venv/ready
 	$(PYTEST)
@@ -50,7 +50,6 @@ speed: .venv/ready
 KILLS ?= 3
 
 soak: .venv/ready
-	.venv/bin/python -m pip install -e '.[dev]'
 	.venv/bin/python -m tests.soak --kills $(KILLS) --out results/local/soak
 	.venv/bin/python -m sslbench.publish soak
 
