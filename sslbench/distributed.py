@@ -6,14 +6,12 @@ and nothing here does anything.
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -21,12 +19,12 @@ from torch import Tensor
 
 from sslbench.errors import ConfigError, RankFailed
 from sslbench.launch import is_launched
+from sslbench.rendezvous import store_of_this_start
 
 T = TypeVar("T")
 # Longer than rank 0 alone may take for k-means of a large set; a rank that died is told at once.
 TIMEOUT = timedelta(minutes=30)
 PATIENCE = timedelta(days=7)
-_START = "sslbench/start"  # the name of the newest start
 _sharing = False
 
 
@@ -45,7 +43,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     number, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     try:
-        store = _of_this_start(_shared_store(number, ranks), number, ranks)
+        store = store_of_this_start(number, ranks, TIMEOUT)
         dist.init_process_group(
             backend, store=store, rank=number, world_size=ranks, timeout=TIMEOUT
         )
@@ -59,43 +57,6 @@ def group(device: torch.device) -> Iterator[torch.device]:
     finally:
         _patient.cache_clear()
         dist.destroy_process_group()
-
-
-def _shared_store(number: int, ranks: int) -> dist.Store:
-    """That of torchrun's agent where it has one, or else rank 0's."""
-    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
-    return dist.TCPStore(
-        os.environ["MASTER_ADDR"],
-        int(os.environ["MASTER_PORT"]),
-        ranks,
-        is_master=number == 0 and not agent,
-        timeout=TIMEOUT,
-        wait_for_workers=False,
-    )
-
-
-def _of_this_start(store: dist.Store, number: int, ranks: int) -> dist.Store:
-    """The part of the store that only ranks of this start have written to.
-
-    torchrun's agent keeps its store when it starts ranks again, and torch finds the addresses of
-    the dead in it (pytorch/pytorch#135712). So rank 0 names the start anew, and answers each of the
-    others under that name; a name that nobody answers to is that of an earlier start.
-    """
-    if number == 0:
-        name = uuid4().hex
-        store.set(_START, name)
-        for other in range(1, ranks):
-            greeting = store.get(f"{name}/{other}").decode()  # waits for it
-            store.set(f"{name}/{other}/{greeting}", "heard")
-        return dist.PrefixStore(name, store)
-    greeting, deadline = uuid4().hex, time.monotonic() + TIMEOUT.total_seconds()
-    while time.monotonic() < deadline:
-        name = store.get(_START).decode()
-        store.set(f"{name}/{number}", greeting)
-        with suppress(RuntimeError):  # no answer in time
-            store.wait([f"{name}/{number}/{greeting}"], timedelta(seconds=1))
-            return dist.PrefixStore(name, store)
-    raise RuntimeError("rank 0 does not answer")
 
 
 def size() -> int:

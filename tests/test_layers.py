@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [  # highest first; names on one line never import one another
     {"__main__"},
     {"cli"},
-    {"following"},
+    {"following", "cluster"},
     {"runner", "conformance", "publish", "foreign", "gallery", "speed", "verify", "doctor"},
     {"examine"},
     {"report", "evaluate", "train", "weights", "features", "environment"},
@@ -28,7 +28,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"registry", "stats"},
     {"config"},
     {"memory", "disk", "distributed"},
-    {"errors", "allocator", "amx", "launch"},
+    {"errors", "allocator", "amx", "launch", "rendezvous"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

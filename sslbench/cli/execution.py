@@ -1,6 +1,7 @@
 """From a plan to its records and tables: what ``run`` and ``ablate`` have in common."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sslbench.cli.options import worker_count
 from sslbench.cli.planning import slow_precision
 from sslbench.cli.progress import ProgressWatcher
 from sslbench.cli.signals import stop_signals
+from sslbench.cluster import Cluster, joined, run_on
 from sslbench.following import follow, meet
 from sslbench.orders import End
 from sslbench.plan import Planned
@@ -34,6 +36,7 @@ def execute(
     dry_run: bool,
     fail_fast: bool,
     tracker: str | None,
+    cluster: Cluster | None = None,
 ) -> None:
     """Does what has no record yet and shows the tables of ``file``; or only prints the plan.
 
@@ -51,6 +54,7 @@ def execute(
         return
     count = worker_count(workers, partial(console.print, style="yellow", highlight=False))
     with (
+        joined(cluster) if cluster is not None else nullcontext(),
         distributed.group(device) as place,
         stop_signals() as stopped,
         ProgressWatcher(console) as watcher,
@@ -72,6 +76,9 @@ def execute(
             return
         # Written first, so that an interrupted call can already be tabulated.
         store.write_plan(file)
-        tally = runner.run(plan)
+        if cluster is not None:
+            tally = run_on(cluster, runner, plan, watcher, stopped)
+        else:
+            tally = runner.run(plan)
         distributed.tell(End())
     ended(console, store, file.suite, tally)

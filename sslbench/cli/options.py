@@ -4,9 +4,14 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from sslbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sslbench.cluster import Cluster
 
 RESULTS = Path("results/local")
 
@@ -60,6 +65,22 @@ FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first failed stage.")
 ]
 
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option("--executor", help="ray: runs as tasks of a Ray cluster. Default: one by one."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Of a running Ray cluster. Default: this machine alone."),
+]
+GpusOption = Annotated[
+    float,
+    typer.Option("--gpus-per-run", min=0.0, help="With --executor: 1, or a fraction to share one."),
+]
+CpusOption = Annotated[
+    int, typer.Option("--cpus-per-run", min=1, help="With --executor: cores, and so threads.")
+]
+
 TrackerOption = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +88,21 @@ TrackerOption = Annotated[
         help="tensorboard: event files of what is trained, in events/ of each run's folder.",
     ),
 ]
+
+
+def cluster_of(
+    executor: str | None, address: str | None, gpus: float, cpus: int
+) -> "Cluster | None":
+    """The cluster that runs go to, if any. Raises ConfigError for options that do not fit."""
+    if executor is None:
+        if address is not None or gpus or cpus != 1:
+            raise ConfigError("--address, --gpus-per-run and --cpus-per-run go with --executor ray")
+        return None
+    if executor != "ray":
+        raise ConfigError(f"--executor {executor}: expected ray")
+    from sslbench.cluster import Cluster
+
+    return Cluster(address, gpus, cpus)
 
 
 def data_root(given: Path | None) -> Path | None:

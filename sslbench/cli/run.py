@@ -2,11 +2,15 @@
 
 from sslbench.cli.options import (
     RESULTS,
+    AddressOption,
+    CpusOption,
     DataOption,
     DeviceOption,
     DownloadOption,
     DryRunOption,
+    ExecutorOption,
     FailFastOption,
+    GpusOption,
     MethodsOption,
     ResultsOption,
     SeedsOption,
@@ -14,6 +18,7 @@ from sslbench.cli.options import (
     SuiteOption,
     TrackerOption,
     WorkersOption,
+    cluster_of,
     command_line,
     data_root,
 )
@@ -34,6 +39,10 @@ def run(
     dry_run: DryRunOption = False,
     fail_fast: FailFastOption = False,
     tracker: TrackerOption = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    gpus_per_run: GpusOption = 0.0,
+    cpus_per_run: CpusOption = 1,
 ) -> None:
     """Train every method of a suite, evaluate it, and print the comparison table.
 
@@ -77,4 +86,5 @@ def run(
         dry_run=dry_run,
         fail_fast=fail_fast,
         tracker=tracker,
+        cluster=cluster_of(executor, address, gpus_per_run, cpus_per_run),
     )

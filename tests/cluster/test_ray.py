@@ -1,0 +1,114 @@
+"""A real Ray cluster of three nodes on this machine: raylets of their own, loopback addresses."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = ["--methods", "simclr,moco,pcl,hcsc", "--set", "baselines=[]", "--set", "pretrain.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A head without room for runs, and two nodes with one core each."""
+    pytest.importorskip("ray", reason="pip install ray")
+    from ray.cluster_utils import Cluster
+
+    os.environ["PYTHONPATH"] = str(ROOT)  # of the workers, too
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+    cluster.others = [cluster.add_node(num_cpus=1, num_gpus=0) for _ in range(2)]
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def _command(address: str, results: Path, *more: str) -> list[str]:
+    words = ["run", "--suite", "smoke", *RUNS, "--executor", "ray", "--address", address]
+    return [sys.executable, "-m", "sslbench", *words, "--results", str(results), *more]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250"}
+
+
+def _done(results: Path) -> list[str]:
+    found = []
+    for path in results.glob("runs/*/manifest.json"):
+        tree = json.loads(path.read_text())
+        found += [tree["run"]] if tree["status"] == "done" else []
+    return found
+
+
+@pytest.mark.slow
+def test_a_plan_survives_the_loss_of_a_node_and_every_run_is_there_once(
+    nodes: Any, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while len(_done(tmp_path)) < 6:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    nodes.remove_node(nodes.others.pop(), allow_graceful=False)
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    assert len(_done(tmp_path)) == len(set(_done(tmp_path))) == 24
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/evaluations/*.json")]
+    assert len(records) == 24 * 5
+    assert {record["status"] for record in records} == {"done"}
+    assert not list(tmp_path.glob(".cluster-*"))
+    again = subprocess.run(
+        _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Nothing to do: all 144 stages have their records" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--gpus-per-run", "2"), "Start a run of several GPUs by torchrun"),
+        (("--gpus-per-run", "1"), "a run wants 1 GPU, the cluster has 0"),
+        (("--cpus-per-run", "99"), "a run wants 99 CPU, the cluster has"),
+    ],
+)
+def test_what_no_node_has_is_said_before_anything_runs(
+    nodes: Any, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    done = subprocess.run(
+        _command(nodes.address, tmp_path, *more),
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_of_a_cluster_without_one_are_refused(here: Any) -> None:
+    for words, message in (
+        (("--address", "auto"), "go with --executor ray"),
+        (("--executor", "slurm"), "expected ray"),
+    ):
+        done = here("run", "--suite", "smoke", *words)
+        assert done.returncode == 2
+        assert message in done.stderr
