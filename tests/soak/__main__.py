@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,16 @@ from tests.soak.small import CPU
 from tests.soak.torn import torn
 
 HEAD = "| trial | tried | held | where |\n| --- | ---: | ---: | --- |\n"
+
+
+def page(tree: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    rows = tree["trials"]
+    lines = [f"| {r['trial']} | {r['tried']} | {r['held']} | {r['where']} |\n" for r in rows]
+    where = tree["environment"]
+    made = f"{where['machine']}; torch {where['packages']['torch']}; commit {where['commit']}"
+    last = f"\n{made}; {tree['created'][:10]}; {tree['seconds']} s. Command: `{tree['command']}`\n"
+    return HEAD + "".join(lines) + last
 
 
 def main() -> None:
@@ -61,8 +72,7 @@ def main() -> None:
             "trials": rows,
         }
         write_text(given.out / "soak.json", json.dumps(tree, indent=1) + "\n")
-        lines = [f"| {r['trial']} | {r['tried']} | {r['held']} | {r['where']} |\n" for r in rows]
-        write_text(given.out / "soak.md", HEAD + "".join(lines))
+        write_text(given.out / "soak.md", page(tree))
     sys.exit(1 if failed else 0)
 
 
