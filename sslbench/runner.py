@@ -21,7 +21,7 @@ from sslbench.stages import Stage, specs, stages
 from sslbench.store import Failure, Manifest, Store, now
 from sslbench.train.baselines import NoSettings, Random, Supervised
 from sslbench.train.build import build_method, encoder_of_method
-from sslbench.train.fitting import batch_that_fits, out_of_memory
+from sslbench.train.fitting import batch_that_fits, may_be_out_of_memory
 from sslbench.train.loop import pretrain
 from sslbench.train.outcome import Progress, Trained, run_checkpoints
 
@@ -153,7 +153,7 @@ class Runner:
             if distributed.size() > 1 and not isinstance(error, Diverged):
                 raise distributed.failed(error) from error  # where the others are, is unknown
             facts |= {"failure": Failure.of(error), "health": judge_failure(error)}
-            denied = out_of_memory(error)
+            denied = may_be_out_of_memory(error)
         if denied:  # behind the handler: the error's traceback holds all that was allocated
             facts["failure"] = self._advised(planned, dataset, facts["failure"])
         manifest = self._manifest(planned).model_copy(update=facts)
@@ -189,7 +189,7 @@ class Runner:
         )
 
     def _advised(self, planned: Planned, dataset: LabelledDataset, failure: Failure) -> Failure:
-        """A failure for want of memory, with the batch that would fit."""
+        """A failure that may be for want of memory, which it was if a smaller batch fits."""
         self.watcher.update(0, 1, "out of memory; trying smaller batches")
         fits = batch_that_fits(
             planned.config,
@@ -198,11 +198,13 @@ class Runner:
             lambda data: self._method(planned, dataset, data),
             self.device,
         )
-        advice = "no smaller batch was found to fit"
+        message = f"{failure.message}; no smaller batch was found to fit"
         if fits is not None:
-            advice = f"a step of batch {fits} fits here: --set pretrain.batch_size={fits}"
-        message = f"out of memory with batch {planned.data.batch_size}; {advice}"
-        return failure.model_copy(update={"message": f"{message} ({failure.message})"})
+            message = (
+                f"out of memory with batch {planned.data.batch_size}; a step of batch {fits} fits "
+                f"here: --set pretrain.batch_size={fits} ({failure.message})"
+            )
+        return failure.model_copy(update={"message": message})
 
     def _method(self, planned: Planned, dataset: LabelledDataset, data: DataInfo) -> Method:
         config = planned.config

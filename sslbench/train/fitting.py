@@ -15,11 +15,15 @@ from sslbench.train.loop import pretrain
 SMALLEST = 2  # images of a batch that batch norm can work with
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on a CPU or a GPU, numpy or Python was denied memory."""
+# What torch says on a CPU, and what oneDNN says, of memory and of other things that it cannot do.
+_DENIED = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
+
+
+def may_be_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on a CPU or a GPU, numpy or Python was, or may have been, denied memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _DENIED)
 
 
 def batch_that_fits(
@@ -31,8 +35,7 @@ def batch_that_fits(
 ) -> int | None:
     """The first of a half, a quarter, ... of the batch with which one real step went through.
 
-    None if none did. Here every error counts as too large: oneDNN, for one, has no memory and says
-    that it could not create a primitive.
+    None if none did; every error counts as too large.
     """
     size = data.batch_size // 2
     while size >= SMALLEST:

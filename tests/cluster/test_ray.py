@@ -21,12 +21,13 @@ def nodes() -> Iterator[Any]:
     pytest.importorskip("ray", reason="pip install ray")
     from ray.cluster_utils import Cluster
 
-    os.environ["PYTHONPATH"] = str(ROOT)  # of the workers, too
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
-    cluster.others = [cluster.add_node(num_cpus=1, num_gpus=0) for _ in range(2)]
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # of the workers, too
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+        cluster.others = [cluster.add_node(num_cpus=1, num_gpus=0) for _ in range(2)]
+        cluster.wait_for_nodes()
+        yield cluster
+        cluster.shutdown()
 
 
 def _command(address: str, results: Path, *more: str) -> list[str]:
