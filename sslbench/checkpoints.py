@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from sslbench.disk import check_room, sync_folder, write_atomic
+from sslbench.disk import (
+    beginning_hashed,
+    check_room,
+    file_digest,
+    sync_folder,
+    write_atomic,
+)
 from sslbench.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -16,7 +22,6 @@ log = logging.getLogger(__name__)
 # After torch's own bytes, a zip archive, which is found from its end and allows for what follows.
 _MARK = b"\nsha256:"
 _SEAL_BYTES = len(_MARK) + hashlib.sha256().digest_size * 2
-_BLOCK = 2**20  # bytes hashed at once
 
 
 class Checkpoints:
@@ -45,7 +50,7 @@ class Checkpoints:
 
         def write(temporary: Path) -> None:
             torch.save({"owner": self.owner, "state": dict(state)}, temporary)
-            seal = _digest(temporary, temporary.stat().st_size)
+            seal = file_digest(temporary)
             with temporary.open("ab") as file:
                 file.write(_MARK + seal.encode())
 
@@ -66,9 +71,8 @@ class Checkpoints:
         """The newest state that is whole, or None where there is none.
 
         Loaded weights-only: no code in the file is run; ``mmap`` reads no more of its tensors than
-        is used. A damaged one is named in a warning, and
-        the one before it is taken. Raises StoreError if none is whole, or if it is of another
-        owner.
+        is used. A damaged one is named in a warning, and the one before it is taken. Raises
+        StoreError if none is whole, or if it is of another owner.
         """
         damaged = []
         for path in self.files:
@@ -124,21 +128,11 @@ def _check_seal(path: Path) -> None:
         with path.open("rb") as file:
             file.seek(max(size, 0))
             seal = file.read()
-        fits = seal == _MARK + _digest(path, size).encode()
+        fits = seal == _MARK + beginning_hashed(path, size).hexdigest().encode()
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not fits:
         raise StoreError(f"{path}: damaged checkpoint (its digest does not fit)")
-
-
-def _digest(path: Path, size: int) -> str:
-    """SHA-256 of the first ``size`` bytes."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(_BLOCK, size))):
-            found.update(block)
-            size -= len(block)
-    return found.hexdigest()
 
 
 def _named(owner: object) -> str:

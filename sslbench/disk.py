@@ -13,6 +13,7 @@ from pathlib import Path
 from sslbench.errors import UnwritableError
 
 GIB = 2**30
+_BLOCK = 2**20  # bytes hashed at once
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -68,6 +69,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
     write_atomic(path, write)
+
+
+def beginning_hashed(path: Path, size: int) -> "hashlib._Hash":
+    """SHA-256 of the first ``size`` bytes of a file, which may be shorter; more can be added."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(_BLOCK, size))):
+            found.update(block)
+            size -= len(block)
+    return found
 
 
 def file_digest(path: Path) -> str:

@@ -18,13 +18,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sslbench.config import Settings, build, canonical
-from sslbench.disk import check_room, sync_folder
+from sslbench.disk import beginning_hashed, check_room, sync_folder
 from sslbench.errors import ConfigError, Interrupted, UnwritableError
 from sslbench.feature_files import ALIGNMENT, TENSOR, FeatureHeader, Rows
 from sslbench.store import write_json
 
 SAVE_SECONDS = 60.0
-_BLOCK = 2**20  # bytes hashed at once
 
 
 class Begun(Settings):
@@ -50,7 +49,10 @@ def begun(path: Path, key: str) -> Begun | None:
     file, note = growing(path)
     try:
         found = build(Begun, json.loads(note.read_text(encoding="utf-8")), str(note))
-        if found.header.key == key and _hashed(file, found.size).hexdigest() == found.sha256:
+        if (
+            found.header.key == key
+            and beginning_hashed(file, found.size).hexdigest() == found.sha256
+        ):
             return found
     except (OSError, ValueError, ConfigError):
         pass  # nothing, or nothing to rely on: rows are computed anew
@@ -102,7 +104,7 @@ class _Growth:
             self.digest = hashlib.sha256()
             self._append(_head(header))
         else:
-            self.rows, self.digest = left.rows, _hashed(Path(stream.name), left.size)
+            self.rows, self.digest = left.rows, beginning_hashed(Path(stream.name), left.size)
             stream.truncate(left.size)
             stream.seek(left.size)
 
@@ -136,16 +138,6 @@ class _Growth:
     def _append(self, data: Any) -> None:
         self.stream.write(data)
         self.digest.update(data)
-
-
-def _hashed(file: Path, size: int) -> "hashlib._Hash":
-    """SHA-256 of the first ``size`` bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while size > 0 and (data := stream.read(min(_BLOCK, size))):
-            digest.update(data)
-            size -= len(data)
-    return digest
 
 
 def _head(header: FeatureHeader) -> bytes:

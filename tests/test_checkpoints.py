@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sslbench.checkpoints import Checkpoints
+from sslbench.disk import file_digest
 from sslbench.errors import StoreError, UnwritableError
 
 OWNER = {"format": 1, "run": "abc"}
@@ -109,11 +110,9 @@ def test_what_is_sealed_but_no_checkpoint_is_refused(tmp_path: Path) -> None:
     """A digest proves that nothing was damaged, not that it may be run: pickles are not."""
     import pickle
 
-    from sslbench import checkpoints as files
-
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(pickle.dumps(print))
-    seal = files._digest(path, path.stat().st_size)
+    seal = file_digest(path)
     with path.open("ab") as file:
         file.write(b"\nsha256:" + seal.encode())
     with pytest.raises(StoreError, match="not a checkpoint"):
