@@ -28,7 +28,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"registry", "stats"},
     {"config"},
     {"memory", "disk", "distributed"},
-    {"errors", "allocator", "amx", "launch", "rendezvous"},
+    {"errors", "allocator", "amx", "launch", "rendezvous", "stopping"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# SIGUSR1 is what SLURM sends ahead of a time limit (sbatch --signal); Windows has none.
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
-)
+from sslbench.stopping import SIGNALS
 
 
 @contextmanager

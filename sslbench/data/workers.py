@@ -16,6 +16,7 @@ from sslbench.data.augment import View, geometry
 from sslbench.data.geometry import Filter, centre_crop
 from sslbench.data.images import ImageSet
 from sslbench.errors import DataError
+from sslbench.stopping import SIGNALS
 
 Piece = tuple[int, list[int]]  # an epoch, and positions of images
 Made = list[Tensor] | DataError  # n x 3 x S x S, uint8, one per view
@@ -131,6 +132,5 @@ def _begin(worker: int) -> None:
     """
     del worker
     torch.set_num_threads(1)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

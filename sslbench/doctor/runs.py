@@ -13,7 +13,7 @@ from sslbench.store import Manifest, Record, Store
 from sslbench.train.export import import_tensors
 from sslbench.train.outcome import CHECKPOINT
 
-ENCODER, ARTIFACTS, STATE = "encoder.safetensors", "artifacts.safetensors", "checkpoint.pt"
+ENCODER, ARTIFACTS = "encoder.safetensors", "artifacts.safetensors"
 AGAIN = "`sslbench run` does it again"
 
 
@@ -83,7 +83,7 @@ def _evaluations(store: Store, run: str, manifest: Manifest) -> Iterator[Finding
     for name in sorted({_name(path) for path in folder.glob("[!.]*")} - {""}):
         path = store.evaluation_file(run, name)
         outcomes, spread = (store.evaluation_file(run, name, e) for e in ("parquet", ENDING))
-        state = store.evaluation_file(run, name, STATE)
+        state = store.evaluation_file(run, name, CHECKPOINT)
         try:
             record = store.record(run, name)
         except StoreError as error:
@@ -111,7 +111,14 @@ def _evaluations(store: Store, run: str, manifest: Manifest) -> Iterator[Finding
 
 def _name(path: Path) -> str:
     """The record that a file belongs to; empty if it is none of ours."""
-    endings = (STATE, "checkpoint.next.pt", "checkpoint.previous.pt", ENDING, "parquet", "json")
+    endings = (
+        CHECKPOINT,
+        "checkpoint.next.pt",
+        "checkpoint.previous.pt",
+        ENDING,
+        "parquet",
+        "json",
+    )
     for ending in endings:
         if path.name.endswith(f".{ending}"):
             return path.name.removesuffix(f".{ending}")
