@@ -1,10 +1,12 @@
 """One thread per test process: the same bits everywhere, and no fight for cores."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,35 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and faiss when they are fir
 os.environ.setdefault("SSLBENCH_CACHE", "")
 
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def plain_images(tmp_path: Path) -> Path:
+    """``data/plain``: two classes of plain colours as files, 24 and 12 images."""
+    for split, count in (("train", 24), ("test", 12)):
+        for number, (name, colour) in enumerate((("red", (220, 30, 30)), ("blue", (30, 30, 220)))):
+            place = tmp_path / "data" / "plain" / split / name
+            place.mkdir(parents=True)
+            for position in range(count // 2):
+                shade = tuple(min(255, c + position + number) for c in colour)
+                Image.new("RGB", (20, 24), shade).save(place / f"{position}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def sealed() -> Callable[[dict[str, Any]], str]:
+    """A record, manifest or plan that was changed, as text, as if it had been written so."""
+    from sslbench.config import fingerprint
+    from sslbench.store import SEAL
+
+    def text(tree: dict[str, Any]) -> str:
+        plain = {key: value for key, value in tree.items() if key != SEAL}
+        return json.dumps({**plain, SEAL: fingerprint(plain)})
+
+    return text
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from sslbench.config import fingerprint
-
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -46,12 +44,6 @@ def statuses(results: Path) -> dict[str, str]:
     return {f"{r['evaluation']} {r['dataset']}": r["status"] for r in records}
 
 
-def sealed(tree: dict[str, Any]) -> str:
-    """What was changed, as if it had been written so."""
-    plain = {key: value for key, value in tree.items() if key != "sha256"}
-    return json.dumps({**plain, "sha256": fingerprint(plain)})
-
-
 @pytest.mark.slow
 def test_damaged_features_fail_what_needs_them_and_nothing_else(tmp_path: Path, run: Cli) -> None:
     [features] = [
@@ -80,7 +72,9 @@ def test_damaged_features_fail_what_needs_them_and_nothing_else(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_numbers_not_measured_alike_need_leave_to_share_a_column(tmp_path: Path, run: Cli) -> None:
+def test_numbers_not_measured_alike_need_leave_to_share_a_column(
+    tmp_path: Path, run: Cli, sealed: Callable[[dict[str, Any]], str]
+) -> None:
     [record] = tmp_path.glob("runs/*/evaluations/knn-*.json")
     name = record.parent.parent.name
     plan = tmp_path / "tables" / "smoke" / "plan.json"

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from sslbench.cli.signals import stop_signals
 
@@ -32,16 +31,9 @@ tables: {main: {columns: {Time: pretrain.seconds}}}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for split, count in (("train", 24), ("test", 12)):
-        for name, colour in (("red", (220, 30, 30)), ("blue", (30, 30, 220))):
-            place = tmp_path / "data" / "plain" / split / name
-            place.mkdir(parents=True)
-            for position in range(count // 2):
-                shade = tuple(min(255, c + position) for c in colour)
-                Image.new("RGB", (20, 24), shade).save(place / f"{position}.png")
-    (tmp_path / "plain.yaml").write_text(SUITE)
-    return tmp_path
+def folder(plain_images: Path) -> Path:
+    (plain_images / "plain.yaml").write_text(SUITE)
+    return plain_images
 
 
 def _command(folder: Path, results: str) -> list[str]:

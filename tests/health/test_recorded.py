@@ -1,12 +1,13 @@
 """The verdict where a user sees it: in the progress line and in the manifest, failed or not."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sslbench.cli.planning import planned
-from sslbench.config import fingerprint
 from sslbench.health.verdict import Thresholds
 from sslbench.runner import Runner
 from sslbench.store import Manifest, Store
@@ -67,12 +68,14 @@ def test_a_failed_run_says_at_which_step_it_diverged(tmp_path: Path) -> None:
     assert manifest.health.verdict in message
 
 
-def test_a_manifest_of_before_there_were_verdicts_is_still_read(tmp_path: Path) -> None:
+def test_a_manifest_of_before_there_were_verdicts_is_still_read(
+    tmp_path: Path, sealed: Callable[[dict[str, Any]], str]
+) -> None:
     manifest, _ = run(tmp_path)
     path = tmp_path / "results" / "runs" / manifest.run / "manifest.json"
     tree = json.loads(path.read_text())
-    del tree["health"], tree["sha256"]
-    path.write_text(json.dumps({**tree, "sha256": fingerprint(tree)}))
+    del tree["health"]
+    path.write_text(sealed(tree))
     read = Store(tmp_path / "results").manifest(manifest.run)
     assert read is not None
     assert read.health is None

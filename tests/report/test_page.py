@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sslbench.config import fingerprint
 from sslbench.errors import StoreError
 from sslbench.report.page.build import write_report
 from sslbench.report.page.why import embedded, redo
@@ -171,14 +170,15 @@ def test_a_record_that_cannot_be_read_is_left_out_and_the_rest_stands(
     assert "45.0" in words(text)
 
 
-def test_an_edit_that_was_sealed_again_shows_in_the_test_items(experiment: Any) -> None:
+def test_an_edit_that_was_sealed_again_shows_in_the_test_items(
+    experiment: Any, sealed: Any
+) -> None:
     two(experiment)
     row = experiment.rows[0]
     path = experiment.store.evaluation_file(row.run, row.evaluations["knn"])
     tree = json.loads(path.read_text())
-    del tree["sha256"]
     tree["scores"]["top1"]["value"] = 41.0
-    path.write_text(json.dumps({**tree, "sha256": fingerprint(tree)}))
+    path.write_text(sealed(tree))
 
     assert "top1 is 41.0, but the test items of" in words(written(experiment))
 
