@@ -6,14 +6,23 @@ A killed process or a full disk damages nothing that was there before.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sslbench.errors import UnwritableError
 
 GIB = 2**30
 _BLOCK = 2**20  # bytes hashed at once
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An OSError, of a full disk or a folder of somebody else, becomes an UnwritableError."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -23,20 +32,18 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):  # where a file stands in place of the folder
-            temporary.unlink(missing_ok=True)
-        raise UnwritableError(f"{path} cannot be written ({error.strerror or error})") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):  # where a file stands in place of the folder
+                temporary.unlink(missing_ok=True)
+            raise
 
 
 def check_room(path: Path, needed: int) -> None:

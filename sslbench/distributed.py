@@ -85,8 +85,7 @@ def share(count: int) -> slice:
     """This rank's part of ``count`` rows, in rank order. Raises ConfigError if it is not even."""
     if count % size():
         raise ConfigError(f"{size()} ranks do not divide {count} rows")
-    each = count // size()
-    return slice(rank() * each, (rank() + 1) * each)
+    return parts(count)[rank()]
 
 
 @contextmanager

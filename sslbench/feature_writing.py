@@ -12,13 +12,14 @@ import struct
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from sslbench.config import Settings, build, canonical
-from sslbench.disk import beginning_hashed, check_room, sync_folder
+from sslbench.disk import beginning_hashed, check_room, sync_folder, writing
 from sslbench.errors import ConfigError, Interrupted, UnwritableError
 from sslbench.feature_files import ALIGNMENT, TENSOR, FeatureHeader, Rows
 from sslbench.store import write_json
@@ -26,17 +27,22 @@ from sslbench.store import write_json
 SAVE_SECONDS = 60.0
 
 
-class Begun(Settings):
+class _Note(Settings):
     """How far a growing file is certain."""
 
     header: FeatureHeader
     rows: int
     sha256: str  # of the file up to the end of these rows
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file up to there."""
-        return len(_head(self.header)) + 4 * self.rows * self.header.dim
+
+@dataclass(frozen=True)
+class Begun:
+    """A growing file that is as its note says."""
+
+    header: FeatureHeader
+    rows: int
+    size: int  # bytes up to the end of these rows
+    digest: "hashlib._Hash"  # of these bytes, to be gone on with
 
 
 def growing(path: Path) -> tuple[Path, Path]:
@@ -48,12 +54,11 @@ def begun(path: Path, key: str) -> Begun | None:
     """What an earlier process left of the features ``key``, if it is as its note says."""
     file, note = growing(path)
     try:
-        found = build(Begun, json.loads(note.read_text(encoding="utf-8")), str(note))
-        if (
-            found.header.key == key
-            and beginning_hashed(file, found.size).hexdigest() == found.sha256
-        ):
-            return found
+        found = build(_Note, json.loads(note.read_text(encoding="utf-8")), str(note))
+        size = len(_head(found.header)) + 4 * found.rows * found.header.dim
+        digest = beginning_hashed(file, size)
+        if found.header.key == key and digest.hexdigest() == found.sha256:
+            return Begun(found.header, found.rows, size, digest)
     except (OSError, ValueError, ConfigError):
         pass  # nothing, or nothing to rely on: rows are computed anew
     return None
@@ -69,29 +74,30 @@ def write_features(
     is whole; what an interrupt or a full disk leaves of it is found by ``begun``.
     """
     file, note = growing(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if left is None:
-            note.unlink(missing_ok=True)  # before the file that it speaks of is written over
-            check_room(path, 4 * header.rows * header.dim)
-        with file.open("r+b" if left else "wb") as stream:
-            _Growth(stream, note, header, left).go_on(blocks)
-            stream.flush()
-            os.fsync(stream.fileno())
-        file.replace(path)
-        note.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except OSError as error:
-        if not note.exists():  # no row of it is certain
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
-        raise UnwritableError(f"{path} cannot be written ({error.strerror or error})") from error
-    except (Interrupted, KeyboardInterrupt, UnwritableError):
-        raise
-    except BaseException:  # rows that will be no other the next time
-        for one in (note, file):
-            one.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if left is None:
+                note.unlink(missing_ok=True)  # before the file that it speaks of is written over
+                check_room(path, 4 * header.rows * header.dim)
+            with file.open("r+b" if left else "wb") as stream:
+                _Growth(stream, note, header, left).go_on(blocks)
+                stream.flush()
+                os.fsync(stream.fileno())
+            file.replace(path)
+            note.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        except OSError:
+            if not note.exists():  # no row of it is certain
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+            raise
+        except (Interrupted, KeyboardInterrupt, UnwritableError):
+            raise
+        except BaseException:  # rows that will be no other the next time
+            for one in (note, file):
+                one.unlink(missing_ok=True)
+            raise
 
 
 class _Growth:
@@ -104,7 +110,7 @@ class _Growth:
             self.digest = hashlib.sha256()
             self._append(_head(header))
         else:
-            self.rows, self.digest = left.rows, beginning_hashed(Path(stream.name), left.size)
+            self.rows, self.digest = left.rows, left.digest
             stream.truncate(left.size)
             stream.seek(left.size)
 
@@ -131,7 +137,7 @@ class _Growth:
         with suppress(OSError, UnwritableError):
             self.stream.flush()
             os.fsync(self.stream.fileno())
-            begun = Begun(header=self.header, rows=self.rows, sha256=self.digest.hexdigest())
+            begun = _Note(header=self.header, rows=self.rows, sha256=self.digest.hexdigest())
             write_json(self.note, begun)
         self.saved = time.monotonic()
 

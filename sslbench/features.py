@@ -22,7 +22,8 @@ from sslbench import __version__, distributed
 from sslbench.api import Features, Split
 from sslbench.config import fingerprint
 from sslbench.data.datasets import LabelledDataset
-from sslbench.errors import DataError, Diverged, StoreError, UnwritableError
+from sslbench.disk import writing
+from sslbench.errors import DataError, Diverged, StoreError
 from sslbench.feature_files import (
     SCHEMA_VERSION,
     TENSOR,
@@ -99,16 +100,13 @@ class FeatureStore:
         """Rows of ``x``, mapped from a file without a name, which goes when nobody uses it."""
         if not len(index):
             return x[:0]
-        try:
-            with TemporaryFile(dir=self.folder) as file:
-                for rows in torch.split(index, BLOCK):
-                    file.write(x[rows].numpy().data)
-                file.flush()
-                return torch.from_numpy(
-                    np.memmap(file, np.float32, mode="c", shape=(len(index), x.shape[1]))
-                )
-        except OSError as error:
-            raise UnwritableError(f"{self.folder} cannot be written ({error.strerror})") from error
+        with writing(self.folder), TemporaryFile(dir=self.folder) as file:
+            for rows in torch.split(index, BLOCK):
+                file.write(x[rows].numpy().data)
+            file.flush()
+            return torch.from_numpy(
+                np.memmap(file, np.float32, mode="c", shape=(len(index), x.shape[1]))
+            )
 
 
 def feature_key(
@@ -223,13 +221,12 @@ def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """While no other process makes ``path``; one that waits is told every second."""
     lock = FileLock(path.with_name(f".{path.stem}.lock"))
     while not lock.is_locked:
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=AGAIN_SECONDS)
-        except Timeout:
-            waiting()
-        except OSError as error:
-            raise UnwritableError(f"{path} cannot be written ({error.strerror})") from error
+            try:
+                lock.acquire(timeout=AGAIN_SECONDS)
+            except Timeout:
+                waiting()
     try:
         yield
     finally:

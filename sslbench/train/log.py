@@ -1,13 +1,10 @@
 """``train.jsonl``: a line of means every so many steps, one of signals when they are measured."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sslbench.disk import write_text
-from sslbench.errors import UnwritableError
+from sslbench.disk import write_text, writing
 from sslbench.train.tracker import Events
 
 
@@ -25,11 +22,11 @@ class TrainLog:
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
         if self.events is not None:
-            with self._room():
+            with writing(self.path):
                 self.events.begin(map(json.loads, kept))
 
     def write(self, line: dict[str, Any]) -> None:
-        with self._room():
+        with writing(self.path):
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             if self.events is not None:
@@ -38,15 +35,6 @@ class TrainLog:
     def close(self) -> None:
         if self.events is not None:
             self.events.close()
-
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UnwritableError(
-                f"{self.path} cannot be written ({error.strerror or error})"
-            ) from error
 
     def _lines(self) -> list[str]:
         if not self.path.exists():
