@@ -57,6 +57,11 @@ class FeatureFile:
         return self.path.suffix == ".tmp"
 
 
+def note_path(unfinished: Path) -> Path:
+    """Beside a file in the making: how far it is certain."""
+    return unfinished.with_suffix(".json")
+
+
 def feature_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.safetensors"
 

@@ -21,7 +21,7 @@ import numpy as np
 from sslbench.config import Settings, build, canonical
 from sslbench.disk import beginning_hashed, check_room, sync_folder, writing
 from sslbench.errors import ConfigError, Interrupted, UnwritableError
-from sslbench.feature_files import ALIGNMENT, TENSOR, FeatureHeader, Rows
+from sslbench.feature_files import ALIGNMENT, TENSOR, FeatureHeader, Rows, note_path
 from sslbench.store import write_json
 
 SAVE_SECONDS = 60.0
@@ -47,7 +47,8 @@ class Begun:
 
 def growing(path: Path) -> tuple[Path, Path]:
     """The file that ``path`` will be, and the note of how far it is certain."""
-    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.json")
+    file = path.with_name(f".{path.name}.tmp")
+    return file, note_path(file)
 
 
 def begun(path: Path, key: str) -> Begun | None:

@@ -77,9 +77,12 @@ def _runs(store: "Store") -> Runs:
 
 
 def _remove(console: "Console", file: "FeatureFile") -> None:
+    from sslbench.feature_files import note_path
+
     try:
         file.path.unlink(missing_ok=True)
-        file.path.with_suffix(".json").unlink(missing_ok=True)  # how far an unfinished one was
+        if file.is_unfinished:
+            note_path(file.path).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{file.path} cannot be removed ({error.strerror})") from error
     what = file.path.name
