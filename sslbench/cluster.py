@@ -7,7 +7,7 @@ becomes of a node, its runs are taken up where they were, and none is done twice
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,7 +90,7 @@ def run_on(
     )
     tally = Tally(already=sum(runner.is_done(stage) for stage in stages(plan)))
     open_ = [p for p in plan if not all(map(runner.is_done, stages([p])))]
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board = _board_here()
     task = ray.remote(
         num_cpus=cluster.cpus_per_run, num_gpus=cluster.gpus_per_run, max_retries=RETRIES
     )(_work)
@@ -150,6 +150,18 @@ def _count(tally: Tally, planned: Planned, ref: Any) -> None:
         tally.failures += found.failures
 
 
+def _board_here() -> Any:
+    """A board on this machine, which is lost only with the command itself.
+
+    Ray would place it anywhere; where it fell on a node that is lost, the plan ended with it.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
+
+
 class _Board:
     """Where tasks write what they do, and read whether to stop."""
 
@@ -200,7 +212,8 @@ class _Reporter:
 
         if not self.stop and time.monotonic() - self.asked > POLL_SECONDS:
             self.asked = time.monotonic()
-            self.stop = ray.get(self.board.is_stopping.remote())
+            with suppress(ray.exceptions.ActorUnavailableError):  # no answer now: asked again
+                self.stop = ray.get(self.board.is_stopping.remote())
         return self.stop
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sslbench.cluster import _board_here
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ["--methods", "simclr,moco,pcl,hcsc", "--set", "baselines=[]", "--set", "pretrain.epochs=1"]
 
@@ -37,6 +39,12 @@ def _command(address: str, results: Path, *more: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250"}
+
+
+def _node(*_: Any) -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def _done(results: Path) -> list[str]:
@@ -79,6 +87,21 @@ def test_a_plan_survives_the_loss_of_a_node_and_every_run_is_there_once(
         check=True,
     )
     assert "Nothing to do: all 144 stages have their records" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_board_lies_on_the_node_of_the_command_so_no_other_node_takes_the_plan_with_it(
+    nodes: Any,
+) -> None:
+    import ray
+
+    ray.init(nodes.address, log_to_driver=False, include_dashboard=False)
+    try:
+        boards = [_board_here() for _ in range(4)]
+        places = ray.get([board.__ray_call__.remote(_node) for board in boards])
+        assert set(places) == {_node()}
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.slow
