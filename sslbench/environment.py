@@ -87,12 +87,20 @@ def _packages() -> dict[str, str]:
 
 @cache
 def _processor() -> str:
+    """Its name, and what tells those of one name apart: a cloud shows many as "AMD EPYC"."""
     info = Path("/proc/cpuinfo")
+    fields: dict[str, str] = {}
     if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        for line in info.read_text().partition("\n\n")[0].splitlines():  # the first core
+            key, _, value = line.partition(":")
+            fields[key.strip()] = value.strip()
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    marks = [
+        f"{key} {fields[of]}"
+        for key, of in (("family", "cpu family"), ("model", "model"))
+        if of in fields
+    ]
+    return f"{name} ({', '.join([*marks, torch.backends.cpu.get_cpu_capability()])})"
 
 
 @cache

@@ -35,7 +35,7 @@ def meet(runner: Runner, plan: Sequence[Planned]) -> None:
     distributed.check_alike("plans", fingerprint(stages))
     fault = None
     try:
-        check_divisible(plan, runner.device)
+        check_divisible(plan, runner.device, distributed.size())
         runner.check(plan)
     except SSLBenchError as error:
         fault = str(error)
@@ -43,9 +43,9 @@ def meet(runner: Runner, plan: Sequence[Planned]) -> None:
     _meet_in(runner.store.root)
 
 
-def check_divisible(plan: Sequence[Planned], device: torch.device) -> None:
+def check_divisible(plan: Sequence[Planned], device: torch.device, ranks: int) -> None:
     """Raises ConfigError, with all faults, where ranks do not divide a batch or its chunks."""
-    ranks, faults = distributed.size(), []
+    faults = []
     for planned in plan:
         if not planned.config.pretrain.epochs:  # nothing is trained
             continue

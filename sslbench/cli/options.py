@@ -75,10 +75,14 @@ AddressOption = Annotated[
 ]
 GpusOption = Annotated[
     float,
-    typer.Option("--gpus-per-run", min=0.0, help="With --executor: 1, or a fraction to share one."),
+    typer.Option(
+        "--gpus-per-run",
+        min=0.0,
+        help="With --executor: a fraction to share one, 1, or several, a rank on each.",
+    ),
 ]
 CpusOption = Annotated[
-    int, typer.Option("--cpus-per-run", min=1, help="With --executor: cores, and so threads.")
+    int, typer.Option("--cpus-per-run", min=1, help="With --executor: cores, shared by its ranks.")
 ]
 
 TrackerOption = Annotated[

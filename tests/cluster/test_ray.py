@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sslbench.cluster import _board_here
+from sslbench.cluster.board import board_here
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ["--methods", "simclr,moco,pcl,hcsc", "--set", "baselines=[]", "--set", "pretrain.epochs=1"]
@@ -97,7 +97,7 @@ def test_the_board_lies_on_the_node_of_the_command_so_no_other_node_takes_the_pl
 
     ray.init(nodes.address, log_to_driver=False, include_dashboard=False)
     try:
-        boards = [_board_here() for _ in range(4)]
+        boards = [board_here() for _ in range(4)]
         places = ray.get([board.__ray_call__.remote(_node) for board in boards])
         assert set(places) == {_node()}
     finally:
@@ -108,7 +108,11 @@ def test_the_board_lies_on_the_node_of_the_command_so_no_other_node_takes_the_pl
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--gpus-per-run", "2"), "Start a run of several GPUs by torchrun"),
+        (("--gpus-per-run", "1.5"), "give a fraction below 1, or a whole number"),
+        (
+            ("--gpus-per-run", "2", "--cpus-per-run", "5"),
+            "have as many each. Nearest that works: 6",
+        ),
         (("--gpus-per-run", "1"), "a run wants 1 GPU, the cluster has 0"),
         (("--cpus-per-run", "99"), "a run wants 99 CPU, the cluster has"),
     ],
