@@ -1,6 +1,7 @@
 # make run    train and compare on the embedded data     make test   everything that can be checked
 # make lint   style and types                            make results DATA=DIR   remake the committed tables
 # make speed  time this machine against peers            make soak [KILLS=10]    kill, starve and mutate it
+# make scale  count and time what large training sets need (half an hour, 8 GiB)
 # A torch without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ TORCH_INDEX ?=
 RUN := .venv/bin/python -m sslbench
 DATA ?= $(SSLBENCH_DATA)
 
-.PHONY: run test quick-test lint results speed soak clean
+.PHONY: run test quick-test lint results speed soak scale clean
 
 run: .venv/ready
 	$(RUN) run
@@ -52,6 +53,10 @@ KILLS ?= 3
 soak: .venv/ready
 	.venv/bin/python -m tests.soak --kills $(KILLS) --out results/local/soak
 	.venv/bin/python -m sslbench.publish soak
+
+scale: .venv/ready
+	.venv/bin/python -m sslbench.scale
+	.venv/bin/python -m sslbench.publish scale
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

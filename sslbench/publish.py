@@ -1,7 +1,7 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
 ``quick=quick-all`` publishes under another name, where a suite was run with several selections of
-methods; ``speed`` and ``soak`` stand for what ``sslbench speed`` and ``make soak`` wrote. Used by
+methods; ``speed``, ``soak`` and ``scale`` stand for what those make targets wrote. Used by
 ``make results`` and its like; also puts the tables into README.md and the pages of ``docs/``,
 between their marks. ``run`` never reads what is written here. What intervals and tests are computed
 from goes along, for it is small, and so does the page of ``sslbench report`` if there is one; all
@@ -19,7 +19,7 @@ from sslbench.spreads import ENDING
 from sslbench.store import PICTURES, Store
 from sslbench.study import command_of
 
-MEASURED = ("speed", "soak")  # no suites, but published beside them
+MEASURED = ("speed", "soak", "scale")  # no suites, but published beside them
 LOCAL, PUBLISHED = Path("results/local"), Path("results")
 TABLE_ENDINGS = (".md", ".csv", ".tex", ".png", ".json")
 
@@ -61,11 +61,12 @@ def publish(
 
 
 def publish_measured(name: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
-    """``results/NAME``: the record of what is no suite, and its page. Raises StoreError."""
-    files = [local / name / f"{name}.{ending}" for ending in ("json", "md")]
-    missing = [path for path in files if not path.exists()]
-    if missing:
-        raise StoreError(f"{missing[0]} is not there: make {name}")
+    """``results/NAME``: the record of what is no suite, and its tables. Raises StoreError."""
+    record, tables = local / name / f"{name}.json", sorted((local / name).glob("*.md"))
+    if not record.exists() or not tables:
+        missing = record.with_suffix(".md") if record.exists() else record
+        raise StoreError(f"{missing} is not there: make {name}")
+    files = [record, *tables]
     return [_copy(path, published / name / path.name) for path in files]
 
 

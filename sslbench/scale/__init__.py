@@ -1,0 +1,1 @@
+"""What runs hold and compute as training sets grow: counted, extrapolated, and measured in part."""
