@@ -105,11 +105,15 @@ def _trained(
 def _variance(features: Tensor) -> Tensor:
     """The mean squared distance of rows from their mean.
 
-    In blocks, for torch's own variance down the columns of a large matrix takes five times as long.
+    In blocks, for torch's own variance down the columns of a large matrix takes five times as long;
+    and in place, for what blocks leave behind would add up to as much memory as the matrix.
     """
     mean = features.mean(0)
-    squares = [(block - mean).square().sum() for block in torch.split(features, _BLOCK)]
-    return torch.stack(squares).sum() / len(features)
+    room, total = torch.empty_like(features[:_BLOCK]), features.new_zeros(())
+    for block in torch.split(features, _BLOCK):
+        rest = torch.sub(block, mean, out=room[: len(block)])
+        total += rest.square_().sum()
+    return total / len(features)
 
 
 def concentration(partition: Partition, kept: Tensor, temperature: float) -> Tensor:
