@@ -55,7 +55,9 @@ soak: .venv/ready
 	.venv/bin/python -m sslbench.publish soak
 
 scale: .venv/ready
+	.venv/bin/python -m pip install -e '.[dev,cluster]'
 	.venv/bin/python -m sslbench.scale
+	.venv/bin/python -m tests.cluster.throughput
 	.venv/bin/python -m sslbench.publish scale
 
 .venv/ready: pyproject.toml

@@ -61,12 +61,12 @@ def publish(
 
 
 def publish_measured(name: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
-    """``results/NAME``: the record of what is no suite, and its tables. Raises StoreError."""
+    """``results/NAME``: the records of what is no suite, and its tables. Raises StoreError."""
     record, tables = local / name / f"{name}.json", sorted((local / name).glob("*.md"))
     if not record.exists() or not tables:
         missing = record.with_suffix(".md") if record.exists() else record
         raise StoreError(f"{missing} is not there: make {name}")
-    files = [record, *tables]
+    files = [*sorted((local / name).glob("*.json")), *tables]
     return [_copy(path, published / name / path.name) for path in files]
 
 

@@ -2,12 +2,14 @@
 
 The tables are made twice: out of what the records say, and out of what each plugin's ``score`` says
 of the outcomes. Where a cell differs, or cannot be computed again, it is named. Costs have no
-outcomes; that nobody edited them is what a manifest's seal says.
+outcomes; that nobody edited them is what a manifest's seal says. Then the tables and pages that
+were written are held against what the records give.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from sslbench.report.grid import Cell, Column, Line, Table
 from sslbench.report.sound import SoundStore
 from sslbench.report.tables import build_table
 from sslbench.report.write import planned_suite, table_config
+from sslbench.report.written import differences
 from sslbench.spreads import SpreadReader
 from sslbench.stats.spread import Spread
 from sslbench.store import PlanFile, Record, Score, Store
@@ -58,17 +61,18 @@ class Verified:
     cells: int  # numbers of tables, each over all its seeds
     records: int  # computed again
     mismatches: tuple[Mismatch, ...]
-    faults: tuple[str, ...]  # files that are damaged or were edited, and tables that there are not
+    faults: tuple[str, ...]  # files that are damaged, edited or out of date; tables there are not
 
     @property
     def holds(self) -> bool:
         return not self.mismatches and not self.faults
 
 
-def verify(store: Store, suite: str) -> Verified:
-    """Compares every cell of a suite with its outcomes.
+def verify(store: Store, suite: str, reported: Path | None = None) -> Verified:
+    """Compares every cell of a suite with its outcomes, and its files with its records.
 
-    Raises StoreError if the suite has not been run into this results folder.
+    ``reported`` is the folder of quoted numbers, which tables were written with. Raises StoreError
+    if the suite has not been run into this results folder.
     """
     plan = planned_suite(store, suite)
     given_store = _AsWritten(store.root)
@@ -101,7 +105,7 @@ def verify(store: Store, suite: str) -> Verified:
             if not unlike:  # else who leads may differ for no other reason
                 unlike = [m for trio in pairs for m in place.standing(*trio)]
             mismatches |= dict.fromkeys(unlike)
-    faults = list(dict.fromkeys(faults))
+    faults = list(dict.fromkeys(faults)) + differences(store, suite, reported)
     return Verified(suite, cells, len(again.records), tuple(mismatches), tuple(faults))
 
 

@@ -1,6 +1,7 @@
 """Every cell again from the outcomes of single test images, and what is otherwise is named."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from sslbench.disk import file_digest, write_atomic
 from sslbench.errors import StoreError
 from sslbench.evaluate import scored
 from sslbench.metrics.accuracy import prediction_table
+from sslbench.report.page.build import write_report
+from sslbench.report.write import tables, write_tables
 from sslbench.spreads import ENDING, write_spreads
 from sslbench.store import Manifest, PlanFile, Record, Row, Store
 from sslbench.verify import Verified, verify
@@ -183,6 +186,63 @@ def test_an_edited_manifest_is_named(store: Store) -> None:
     assert "moco-resnet18-s0-0123456789abcdef/manifest.json: its digest" in told(
         verify(store, "tiny")
     )
+
+
+def _written(store: Store) -> tuple[Path, Path]:
+    """Tables of every format, and a page."""
+    write_tables(store, tables(store, "tiny"))
+    page = write_report(store, ["tiny"], lambda *_: ([], [])).path
+    assert verify(store, "tiny").holds
+    return store.table_folder("tiny"), page
+
+
+@pytest.mark.parametrize("ending", ["md", "csv", "tex", "html", "json"])
+def test_a_digit_changed_in_a_written_table_is_named_with_its_line(
+    store: Store, ending: str
+) -> None:
+    folder, _ = _written(store)
+    path = folder / f"main.{ending}"
+    text = path.read_text()
+    value = re.search(r"\d\d\.\d", text)
+    assert value is not None
+    other = value[0][:-1] + str((int(value[0][-1]) + 1) % 10)
+    path.write_text(text[: value.start()] + other + text[value.end() :])
+
+    found = verify(store, "tiny")
+
+    [fault] = found.faults
+    assert fault.startswith(f"tables/tiny/main.{ending}, line ")
+    assert f"{text[: value.start()].count(chr(10)) + 1} says " in fault
+    assert "`sslbench table tiny` writes it anew" in fault
+
+
+def test_a_digit_changed_in_the_page_is_named(store: Store) -> None:
+    _, page = _written(store)
+    text = page.read_text()
+    place = text.index('<td class="', text.index('<table id="table-tiny-main">'))
+    digit = re.compile(r">\d").search(text, place)
+    assert digit is not None
+    changed = str((int(text[digit.end() - 1]) + 1) % 10)
+    page.write_text(text[: digit.end() - 1] + changed + text[digit.end() :])
+
+    [fault] = verify(store, "tiny").faults
+
+    assert fault.startswith("reports/tiny/index.html, table main, line ")
+    assert fault.endswith("`sslbench report tiny` writes it anew")
+
+
+def test_a_page_without_the_table_or_older_than_a_run_is_out_of_date(store: Store) -> None:
+    _, page = _written(store)
+    plan = store.plan("tiny")
+    assert plan is not None
+    row = measured(store, "simclr", 0, 0.6)
+    store.write_plan(plan.model_copy(update={"rows": (*plan.rows, row)}))
+
+    faults = verify(store, "tiny").faults
+
+    assert len(faults) == 6  # five formats and the page
+    page.write_text("<p>nothing</p>")
+    assert any("line 1 says 'nothing'" in fault for fault in verify(store, "tiny").faults)
 
 
 def test_a_suite_that_was_never_run_is_a_mistake(tmp_path: Path) -> None:

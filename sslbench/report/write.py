@@ -63,19 +63,28 @@ def table_config(plan: PlanFile, name: str) -> TableConfig:
     return build(TableConfig, plan.tables[name], f"table {name!r} of suite {plan.suite!r}")
 
 
+def notations(table: Table) -> dict[str, str]:
+    """A table as text in every format, by the ending of its file."""
+    return {
+        "md": table.to_markdown(),
+        "csv": table.to_csv(),
+        "tex": table.to_latex(),
+        "html": table.to_html(),
+        "json": _json(table),
+    }
+
+
 def _write(table: Table, folder: Path) -> list[Path]:
     plain_name(table.name)
-    paths = {
-        ending: folder / f"{table.name}.{ending}" for ending in ("md", "csv", "tex", "html", "json")
-    }
+    texts = notations(table)
+    paths = {ending: folder / f"{table.name}.{ending}" for ending in texts}
     # Published numbers alone have neither intervals nor one protocol: there is nothing to draw.
     endings = ("png", "svg") if table.is_measured else ()
     figures = [folder / f"{table.name}.{ending}" for ending in endings]
     ranks = [folder / f"{table.name}-ranks.{ending}" for ending in ("png", "svg")]
-    values = _json(table)
     # Before the JSON is written: it says what the figures were drawn from.
     drawn = figures + (ranks if table.ranking is not None else [])
-    if drawn and not (all(map(Path.is_file, drawn)) and _holds(paths["json"], values)):
+    if drawn and not (all(map(Path.is_file, drawn)) and _holds(paths["json"], texts["json"])):
         # Half a second, and often not needed.
         from sslbench.report.heat_map import draw_matrix
         from sslbench.report.plots import draw
@@ -90,13 +99,6 @@ def _write(table: Table, folder: Path) -> list[Path]:
     if table.ranking is None:
         for path in ranks:  # of an earlier plan
             path.unlink(missing_ok=True)
-    texts = {
-        "md": table.to_markdown(),
-        "csv": table.to_csv(),
-        "tex": table.to_latex(),
-        "html": table.to_html(),
-        "json": values,
-    }
     for ending, text in texts.items():
         write_text(paths[ending], text)
     return [*paths.values(), *drawn]
