@@ -59,6 +59,7 @@ caption { font-weight: bold; text-align: left; padding: 0.4rem 0; }
 th, td { padding: 0.2rem 0.6rem; text-align: left; white-space: nowrap; font-weight: normal; }
 .number { text-align: right; }
 thead th { white-space: normal; vertical-align: bottom; }
+.whole { white-space: nowrap; }
 thead { border-top: 2px solid; border-bottom: 1px solid; }
 tbody { border-bottom: 1px solid #bbb; }
 .group th { font-style: italic; padding-top: 0.6rem; }
@@ -92,8 +93,13 @@ def _heading(number: int, column: Column) -> str:
     better = "higher" if column.higher_is_better else "lower"
     return (
         f'<th scope="col" class="number" data-column="{number}" data-better="{better}">'
-        f"{escape(column.heading)}</th>"
+        f"{_unbroken(column.heading)}</th>"
     )
+
+
+def _unbroken(text: str) -> str:
+    """Escaped, and a browser breaks no word at its hyphen."""
+    return re.sub(r"\S+-\S+", r'<span class="whole">\g<0></span>', escape(text))
 
 
 def _line(table: str, line: Line, apart: bool) -> list[str]:

@@ -136,3 +136,12 @@ def test_the_page_of_a_table_is_written_and_needs_nothing_else(experiment: Any) 
     assert "http" not in page.partition("</head>")[0]
     assert page == table.to_html()
     assert [attrs["id"] for attrs, _ in read(page).of("table")] == [identifier(table)]
+
+
+def test_a_heading_is_broken_at_blanks_and_never_at_a_hyphen(experiment: Any) -> None:
+    experiment.row("moco", {"knn": 40.0})
+    experiment.plan(columns={"kNN top-1 <b>": "knn.top1"})
+    [table] = tables(experiment.store, "tiny")
+    words = [(a, t) for a, t in read(html(table)).of("span") if a.get("class") == "whole"]
+    assert words == [({"class": "whole"}, "top-1")]
+    assert "&lt;b&gt;" in html(table)
