@@ -44,10 +44,8 @@ def begin(
     import ray
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    task, name = (
-        ray.remote(max_retries=0, num_cpus=each.cpus, num_gpus=each.gpus)(work),
-        uuid4().hex,
-    )
+    name = uuid4().hex
+    task = ray.remote(max_retries=0, num_cpus=each.cpus, num_gpus=each.gpus)(work)
     if ranks == 1:
         return Attempt(planned, number, [task.remote(planned, call, board, Seat(name, 0, 1))])
     bundle = {"CPU": each.cpus, "GPU": each.gpus}

@@ -1,7 +1,6 @@
 """Runs of several ranks on a real Ray cluster, whose nodes claim GPUs and compute on CPUs."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,32 +10,18 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("baselines=[]", "encoder.bn_splits=2", "pretrain.precision=fp64", "pretrain.epochs=25")
 RUN = ["run", "--suite", "smoke", *(word for setting in SETTINGS for word in ("--set", setting))]
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    """A head without room for runs, and three nodes of one GPU each."""
-    pytest.importorskip("ray", reason="pip install ray")
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # of the workers, too
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
-        cluster.others = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(3)]
-        cluster.wait_for_nodes()
+def nodes(cluster_of: Any) -> Iterator[Any]:
+    with cluster_of(3, 1) as cluster:
         yield cluster
-        cluster.shutdown()
 
 
 def _command(results: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "sslbench", *RUN, *more, "--results", str(results)]
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250", "OMP_NUM_THREADS": "1"}
 
 
 def _on(nodes: Any, results: Path, *more: str) -> list[str]:
@@ -52,17 +37,17 @@ def _losses(results: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_two_ranks_on_two_nodes_end_as_one_process_though_a_node_is_lost(
-    nodes: Any, tmp_path: Path
+    nodes: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     subprocess.run(
         _command(tmp_path / "alone", "--methods", "moco"),
-        env=_environment(),
+        env=environment,
         capture_output=True,
         check=True,
     )
     process = subprocess.Popen(
         _on(nodes, tmp_path / "ranks", "--methods", "moco"),
-        env=_environment(),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -84,7 +69,7 @@ def test_two_ranks_on_two_nodes_end_as_one_process_though_a_node_is_lost(
     assert _losses(tmp_path / "ranks") == pytest.approx(_losses(tmp_path / "alone"), abs=1e-8)
     again = subprocess.run(
         _on(nodes, tmp_path / "ranks", "--methods", "moco"),
-        env=_environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -112,14 +97,14 @@ def _commands_below(process: int) -> list[str]:
 
 @pytest.mark.slow
 def test_a_fault_of_what_ranks_share_is_said_before_any_of_them_starts(
-    nodes: Any, tmp_path: Path
+    nodes: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [
             *_on(nodes, tmp_path, "--methods", "moco"),
             *("--set", "pretrain.batch_size=63", "--set", "encoder.bn_splits=1"),
         ],
-        env=_environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -127,3 +112,22 @@ def test_a_fault_of_what_ranks_share_is_said_before_any_of_them_starts(
     assert done.returncode == 2
     assert "2 ranks do not divide it. Nearest that works: 64" in done.stderr
     assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.slow
+def test_what_all_ranks_refuse_is_a_failure_of_its_run_and_not_a_lost_node(
+    nodes: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The command takes the nodes at their word; they know that they have no GPU."""
+    done = subprocess.run(
+        _on(nodes, tmp_path, "--methods", "moco", "--set", "encoder.bn_splits=1"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "statistics over ranks need GPUs. Nearest that works: 2" in said
+    assert "started again" not in said
+    assert "Traceback" not in said

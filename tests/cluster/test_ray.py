@@ -1,7 +1,6 @@
 """A real Ray cluster of three nodes on this machine: raylets of their own, loopback addresses."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,32 +12,18 @@ import pytest
 
 from sslbench.cluster.board import board_here
 
-ROOT = Path(__file__).resolve().parents[2]
 RUNS = ["--methods", "simclr,moco,pcl,hcsc", "--set", "baselines=[]", "--set", "pretrain.epochs=1"]
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    """A head without room for runs, and two nodes with one core each."""
-    pytest.importorskip("ray", reason="pip install ray")
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # of the workers, too
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
-        cluster.others = [cluster.add_node(num_cpus=1, num_gpus=0) for _ in range(2)]
-        cluster.wait_for_nodes()
+def nodes(cluster_of: Any) -> Iterator[Any]:
+    with cluster_of(2, 0) as cluster:
         yield cluster
-        cluster.shutdown()
 
 
 def _command(address: str, results: Path, *more: str) -> list[str]:
     words = ["run", "--suite", "smoke", *RUNS, "--executor", "ray", "--address", address]
     return [sys.executable, "-m", "sslbench", *words, "--results", str(results), *more]
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250"}
 
 
 def _node(*_: Any) -> str:
@@ -57,11 +42,11 @@ def _done(results: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_plan_survives_the_loss_of_a_node_and_every_run_is_there_once(
-    nodes: Any, tmp_path: Path
+    nodes: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
         _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
-        env=_environment(),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -81,7 +66,7 @@ def test_a_plan_survives_the_loss_of_a_node_and_every_run_is_there_once(
     assert not list(tmp_path.glob(".cluster-*"))
     again = subprocess.run(
         _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
-        env=_environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -118,11 +103,11 @@ def test_the_board_lies_on_the_node_of_the_command_so_no_other_node_takes_the_pl
     ],
 )
 def test_what_no_node_has_is_said_before_anything_runs(
-    nodes: Any, tmp_path: Path, more: tuple[str, ...], message: str
+    nodes: Any, environment: dict[str, str], tmp_path: Path, more: tuple[str, ...], message: str
 ) -> None:
     done = subprocess.run(
         _command(nodes.address, tmp_path, *more),
-        env=_environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
