@@ -36,7 +36,7 @@ class Silent:
 
 def seconds_of(cluster: Cluster, results: Path, seeds: Sequence[int], epochs: int) -> float:
     """Of ``smoke``'s SimCLR with these seeds, from the first hand-over to the last record."""
-    changes = ["baselines=[]", "evaluations={}", f"pretrain.epochs={epochs}"]
+    changes = ["baselines=[]", f"pretrain.epochs={epochs}"]
     _, plan = planned("smoke", "simclr", ",".join(map(str, seeds)), changes, None, CPU)
     watcher = Silent()
     runner = Runner(
@@ -44,7 +44,7 @@ def seconds_of(cluster: Cluster, results: Path, seeds: Sequence[int], epochs: in
     )
     began = time.perf_counter()
     tally = run_on(cluster, runner, plan, watcher, lambda: False)
-    assert tally.done == len(seeds), tally.failures
+    assert not tally.failures, tally.failures
     return time.perf_counter() - began
 
 
@@ -53,7 +53,7 @@ def main() -> None:
 
     arguments = argparse.ArgumentParser(prog="python -m tests.cluster.throughput")
     arguments.add_argument("--runs", type=int, default=8)
-    arguments.add_argument("--epochs", type=int, default=200, help="of each: 20 s at least")
+    arguments.add_argument("--epochs", type=int, default=150, help="of each: 20 s at least")
     arguments.add_argument("--out", type=Path, default=Path("results/local/scale"))
     given = arguments.parse_args()
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0})

@@ -103,7 +103,7 @@ def test_a_job_whose_time_is_over_goes_on_from_its_checkpoint(
     slurm: dict[str, str], tmp_path: Path, script: str
 ) -> None:
     words = ["--suite", "smoke", "--methods", "moco", "--results", str(tmp_path / "results")]
-    for setting in ("baselines=[]", "evaluations={}", "encoder.bn_splits=2", "pretrain.epochs=60"):
+    for setting in ("baselines=[]", "encoder.bn_splits=2", "pretrain.epochs=60"):
         words += ["--set", setting]
     job = _started(script, slurm, *words)
     deadline = time.monotonic() + 200
