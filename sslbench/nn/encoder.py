@@ -17,6 +17,7 @@ from sslbench.errors import ConfigError
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.lab import CENTRE, HALF_RANGE, lab_to_rgb, rgb_to_lab
 from sslbench.nn.shared import shared
+from sslbench.nn.strided import skip_before
 from sslbench.nn.towers import Towers
 
 RESNET_CHANNELS = (64, 128, 256, 512)  # of its stages, where the options name none
@@ -38,6 +39,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.network = _towers(config) if self.is_split else _network(config, config.options)
+        skip_before(self.network)
         mean, std = (CENTRE, HALF_RANGE) if self.is_split else (config.mean, config.std)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
