@@ -105,8 +105,7 @@ def _trained(
 def _variance(features: Tensor) -> Tensor:
     """The mean squared distance of rows from their mean.
 
-    In blocks, for torch's own variance down the columns of a large matrix takes five times as long;
-    and in place, for what blocks leave behind would add up to as much memory as the matrix.
+    In blocks and in place: torch's own takes five times as long, and what blocks leave adds up.
     """
     mean = features.mean(0)
     room, total = torch.empty_like(features[:_BLOCK]), features.new_zeros(())

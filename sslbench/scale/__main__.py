@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sslbench.card import by_family
-from sslbench.cli.options import split_list
 from sslbench.disk import write_text
 from sslbench.environment import environment, pick_device
 from sslbench.plan import Planned
@@ -54,14 +53,14 @@ def main() -> None:
     given = arguments.parse_args()
     began = time.monotonic()
     methods = []
-    for label in split_list(given.methods):
+    for label in given.methods.split(","):
         methods.append(counted(label))
         print(
             f"{methods[-1].title}: {methods[-1].flop_per_image / 1e9:.1f} GFLOP an image",
             flush=True,
         )
     measured: list[Clustered] = []
-    for points in map(int, split_list(given.points)):
+    for points in map(int, given.points.split(",")):
         work = KMeans(points, points // 1000, DIM, ITERATIONS, STARTS, MAX_POINTS)
         expected = f", about {work.flop / measured[-1].rate:.0f} s" if measured else ""
         print(f"{points:,} points into {work.clusters:,} clusters{expected}", flush=True)
