@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [  # highest first; names on one line never import one another
     {"__main__"},
     {"cli"},
-    {"following", "cluster", "scale"},
+    {"cluster", "scale"},
+    {"following"},
     {"runner", "conformance", "publish", "foreign", "gallery", "speed", "verify", "doctor"},
     {"examine"},
     {"report", "evaluate", "train", "weights", "features", "environment"},
