@@ -3,7 +3,7 @@
 Rank 0 walks the plan, holds the locks, evaluates and writes; it says what the others are to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sslbench import distributed
 from sslbench.config import fingerprint
 from sslbench.environment import commit
 from sslbench.errors import ConfigError, Diverged, Interrupted, SSLBenchError, all_faults
+from sslbench.examine import Tally
 from sslbench.feature_pass import Pass
 from sslbench.nn.encoder import Encoder
 from sslbench.orders import Encode, End, Pretrain
@@ -41,6 +42,20 @@ def meet(runner: Runner, plan: Sequence[Planned]) -> None:
         fault = str(error)
     distributed.raise_together(fault)
     _meet_in(runner.store.root)
+
+
+def together(runner: Runner, plan: Sequence[Planned], lead: Callable[[], Tally]) -> Tally | None:
+    """``lead`` is what rank 0 does, and gives; the others do what it says, and give None.
+
+    Raises ConfigError on every rank, before anything is computed, as ``meet`` does.
+    """
+    meet(runner, plan)
+    if not distributed.is_first():
+        follow(runner, plan)
+        return None
+    tally = lead()
+    distributed.tell(End())
+    return tally
 
 
 def check_divisible(plan: Sequence[Planned], device: torch.device, ranks: int) -> None:

@@ -15,8 +15,8 @@ from sslbench.cli.planning import slow_precision
 from sslbench.cli.progress import ProgressWatcher
 from sslbench.cli.signals import stop_signals
 from sslbench.cluster import Cluster, joined, run_on
-from sslbench.following import follow, meet
-from sslbench.orders import End
+from sslbench.examine import Tally
+from sslbench.following import together
 from sslbench.plan import Planned
 from sslbench.runner import Runner
 from sslbench.store import PlanFile, Store
@@ -70,15 +70,14 @@ def execute(
             fail_fast=fail_fast,
             tracker=tracker,
         )
-        meet(runner, plan)
-        if not distributed.is_first():
-            follow(runner, plan)
-            return
-        # Written first, so that an interrupted call can already be tabulated.
-        store.write_plan(file)
-        if cluster is not None:
-            tally = run_on(cluster, runner, plan, watcher, stopped)
-        else:
-            tally = runner.run(plan)
-        distributed.tell(End())
-    ended(console, store, file.suite, tally)
+
+        def lead() -> Tally:
+            # Written first, so that an interrupted call can already be tabulated.
+            store.write_plan(file)
+            if cluster is not None:
+                return run_on(cluster, runner, plan, watcher, stopped)
+            return runner.run(plan)
+
+        tally = together(runner, plan, lead)
+    if tally is not None:
+        ended(console, store, file.suite, tally)

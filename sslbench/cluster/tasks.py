@@ -14,8 +14,7 @@ from sslbench.cluster.board import POLL_SECONDS, Reporter
 from sslbench.environment import pick_device
 from sslbench.errors import ConfigError, SSLBenchError
 from sslbench.examine import Tally
-from sslbench.following import follow, meet
-from sslbench.orders import End
+from sslbench.following import together
 from sslbench.plan import Planned
 from sslbench.runner import Runner
 from sslbench.store import Store
@@ -62,13 +61,8 @@ def work(planned: Planned, call: Call, board: Any, seat: Seat) -> Tally:
                 stopped=reporter.stopped,
                 tracker=call.tracker,
             )
-            meet(runner, [planned])
-            if not distributed.is_first():
-                follow(runner, [planned])
-                return Tally()
-            tally = runner.run([planned])
-            distributed.tell(End())
-            return tally
+            tally = together(runner, [planned], lambda: runner.run([planned]))
+            return Tally() if tally is None else tally
     except SSLBenchError as error:
         raise type(error)(f"{socket.gethostname()}: {error}") from None
     finally:

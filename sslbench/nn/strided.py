@@ -23,7 +23,7 @@ def skip_before(network: nn.Module) -> None:
 
 def _is_risky(module: nn.Conv2d) -> bool:
     strided = module.kernel_size == (1, 1) and module.stride != (1, 1)
-    plain = module.padding in ((0, 0), "valid", 0)
+    plain = module.padding in ((0, 0), "valid")
     return strided and plain and bool(module.in_channels // module.groups % _CHANNELS)
 
 

@@ -30,7 +30,7 @@ def differences(store: Store, suite: str, reported: Path | None) -> list[str]:
     if sound.excluded:  # no table is made of these, and whoever verifies is told of them
         return []
     found = []
-    pages = _pages(store, suite)
+    pages = {path: path.read_text(encoding="utf-8") for path in _pages(store, suite)}
     for name in plan.tables:
         try:
             table = build_table(numbers, plan, name, table_config(plan, name), sound.reader, quoted)
@@ -38,15 +38,17 @@ def differences(store: Store, suite: str, reported: Path | None) -> list[str]:
             continue
         for ending, text in notations(table).items():
             path = store.table_folder(suite) / f"{name}.{ending}"
-            if path.is_file() and path.read_text(encoding="utf-8") != text:
-                where = _unlike(path.read_text(encoding="utf-8"), text)
+            given = path.read_text(encoding="utf-8") if path.is_file() else text
+            if given != text:
+                where = _unlike(given, text)
                 found.append(
                     f"{sound.relative(path)}, {where}. `sslbench table {suite}` writes it anew"
                 )
-        for path in pages:
-            given, again = _of_page(path, identifier(table)), html(table)
-            if given not in again or not given:
-                where = _unlike(given, again[again.index("<table") :])
+        again = _of_page(html(table), identifier(table))
+        for path, page in pages.items():
+            given = _of_page(page, identifier(table))
+            if given != again:
+                where = _unlike(given, again)
                 found.append(
                     f"{sound.relative(path)}, table {name}, {where}. `sslbench report "
                     f"{path.parent.name.replace('+', ' ')}` writes it anew"
@@ -61,9 +63,9 @@ def _pages(store: Store, suite: str) -> list[Path]:
     return [path for path in pages if suite in path.parent.name.split("+")]
 
 
-def _of_page(path: Path, table: str) -> str:
+def _of_page(page: str, table: str) -> str:
     """A table's markup as it stands in a page; nothing if it is not there."""
-    _, opened, rest = path.read_text(encoding="utf-8").partition(f'<table id="{table}">')
+    _, opened, rest = page.partition(f'<table id="{table}">')
     body, closed, _ = rest.partition("</table>")
     return f"{opened}{body}{closed}" if opened and closed else ""
 

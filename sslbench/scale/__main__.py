@@ -14,7 +14,6 @@ from pathlib import Path
 from sslbench.card import by_family
 from sslbench.disk import write_text
 from sslbench.environment import environment, pick_device
-from sslbench.plan import Planned
 from sslbench.scale.clustering import Clustered, clustered
 from sslbench.scale.holding import holding
 from sslbench.scale.page import SIZES, Counted, clustered_table, held_table, work_table
@@ -23,26 +22,21 @@ from sslbench.scale.work import KMeans, clusterings, flop_per_image
 from sslbench.store import now
 
 DIM, ITERATIONS, STARTS, MAX_POINTS = 128, 20, 1, 256
-FLOAT = 4
 
 
 def counted(label: str) -> Counted:
     """One method at all sizes, as ``survey`` trains it."""
     rows = [planned(label, images) for images in SIZES.values()]
-    usual = clusterings(rows[0], rows[0].data.images)
+    by_rule = [clusterings(row, row.data.images) for row in rows]
+    as_imagenet = [clusterings(rows[0], images) for images in SIZES.values()]
     return Counted(
         rows[0].title,
         tuple(map(holding, rows)),
         flop_per_image(label),
-        tuple(_kmeans_flop(row, row.data.images) for row in rows),
-        tuple(_kmeans_flop(rows[0], images) for images in SIZES.values()),
-        # All features on each rank, and rank 0's copy in faiss with what was found.
-        max((2 * FLOAT * work.dim + 12 for work in usual), default=0),
+        tuple(sum(work.flop for work in works) for works in by_rule),
+        tuple(sum(work.flop for work in works) for works in as_imagenet),
+        max((work.bytes_per_image for work in by_rule[0]), default=0),
     )
-
-
-def _kmeans_flop(row: Planned, images: int) -> float:
-    return sum(work.flop for work in clusterings(row, images))
 
 
 def main() -> None:

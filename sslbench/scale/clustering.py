@@ -11,8 +11,6 @@ from sslbench.nn import kmeans
 from sslbench.scale.work import KMeans
 from sslbench.speed.clustering import Hierarchy
 
-GIB = 1024**3
-
 
 @dataclass(frozen=True)
 class Clustered:

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sslbench.nn import Clusters, FeatureQueue, MemoryBank
 from sslbench.plan import Planned
-from sslbench.train.build import build_method
+from sslbench.scale.rows import without_memory
 
 _ADAM = 2  # numbers that an optimiser keeps of each weight; SGD's momentum is one
 
@@ -30,15 +29,13 @@ class Holding:
 
 
 def holding(row: Planned) -> Holding:
-    """Counted on tensors that have a shape and a type but no memory (torch's "meta" device)."""
-    with torch.device("meta"):
-        method = build_method(row.config, row.data, row.label)
+    method = without_memory(row)
     states = _ADAM if row.config.pretrain.optim.name == "adamw" else 1
-    trained = sum(_bytes(p) for p in method.parameters() if p.requires_grad)
+    trained = sum(p.nbytes for p in method.parameters() if p.requires_grad)
     kinds = {kind: _of_kind(method, kind) for kind in (FeatureQueue, MemoryBank, Clusters)}
-    kept = sum(map(_bytes, method.state_dict().values()))
+    kept = sum(tensor.nbytes for tensor in method.state_dict().values())
     found = [module for module in method.modules() if isinstance(module, Clusters)]
-    assignments = sum(_bytes(clusters.assignment) for clusters in found)
+    assignments = sum(clusters.assignment.nbytes for clusters in found)
     return Holding(
         trained=trained * (2 + states),
         copies=kept - trained - sum(kinds.values()),
@@ -51,8 +48,4 @@ def holding(row: Planned) -> Holding:
 
 def _of_kind(method: nn.Module, kind: type[nn.Module]) -> int:
     modules = [module for module in method.modules() if isinstance(module, kind)]
-    return sum(_bytes(tensor) for module in modules for tensor in module.buffers())
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+    return sum(tensor.nbytes for module in modules for tensor in module.buffers())

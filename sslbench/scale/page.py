@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sslbench.scale.clustering import GIB, Clustered
+from sslbench.disk import GIB
+from sslbench.scale.clustering import Clustered
 from sslbench.scale.holding import Holding
 
 SIZES = {"ImageNet-1k": 1_281_167, "ImageNet-22k": 14_197_122, "1 G images": 1_000_000_000}
@@ -37,7 +38,7 @@ def held_table(methods: Sequence[Counted]) -> str:
         "more while clustering",
         *SIZES,
     )
-    lines = _head(head)
+    rows = []
     for method in methods:
         first = method.holdings[0]
         cells = [
@@ -47,8 +48,8 @@ def held_table(methods: Sequence[Counted]) -> str:
             f"{method.bytes_while_clustering:.0f}" if method.bytes_while_clustering else "",
             *(_gib(holding.total) for holding in method.holdings),
         ]
-        lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([method.title, *cells])
+    return _markdown(head, rows)
 
 
 def work_table(methods: Sequence[Counted]) -> str:
@@ -64,7 +65,7 @@ def work_table(methods: Sequence[Counted]) -> str:
         "1 G, as many clusters",
         "by rule",
     )
-    lines = _head(head)
+    rows = []
     for method in methods:
         epochs = [method.flop_per_image * images for images in SIZES.values()]
         kept = [work / epoch for work, epoch in zip(method.kmeans_as_imagenet, epochs, strict=True)]
@@ -75,8 +76,8 @@ def work_table(methods: Sequence[Counted]) -> str:
             cells += [f"{method.kmeans_by_rule[0] / 1e12:,.0f}", *map(_share, shares)]
         else:
             cells += [""] * 6
-        lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([method.title, *cells])
+    return _markdown(head, rows)
 
 
 def clustered_table(measured: Sequence[Clustered]) -> str:
@@ -91,25 +92,29 @@ def clustered_table(measured: Sequence[Clustered]) -> str:
         "GiB at most",
         "foretold GiB",
     )
-    lines = _head(head)
+    rows = []
     for number, one in enumerate(measured):
         work = one.work
         foretold = f"{work.flop / measured[0].rate:.0f}" if number else ""
-        lines.append(
-            f"| {work.points:,} | {work.clusters:,} | {work.flop / 1e12:.1f} | {one.seconds:.0f} | "
-            f"{one.rate / 1e9:.0f} | {foretold} | {one.gib:.2f} | "
-            f"{one.before + work.bytes / GIB:.2f} |"
+        rows.append(
+            [
+                f"{work.points:,}",
+                f"{work.clusters:,}",
+                f"{work.flop / 1e12:.1f}",
+                f"{one.seconds:.0f}",
+                f"{one.rate / 1e9:.0f}",
+                foretold,
+                f"{one.gib:.2f}",
+                f"{one.before + work.bytes / GIB:.2f}",
+            ]
         )
-    return "\n".join(lines) + "\n"
+    return _markdown(head, rows)
 
 
-def _head(names: Sequence[str]) -> list[str]:
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The first column to the left where it holds names."""
-    first = "---" if names[0] == "method" else "---:"
-    return [
-        f"| {' | '.join(names)} |",
-        f"| {' | '.join([first, *['---:'] * (len(names) - 1)])} |",
-    ]
+    marks = ["---" if head[0] == "method" else "---:", *["---:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, marks, *rows))
 
 
 def _gib(count: float) -> str:

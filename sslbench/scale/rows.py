@@ -1,8 +1,12 @@
 """Runs of ``survey`` on training sets of any size, of which nothing is there but the number."""
 
+import torch
+
+from sslbench.api import Method
 from sslbench.config import Tree
-from sslbench.plan import Environs, Planned, plan
-from sslbench.suite import load_suite
+from sslbench.plan import Planned
+from sslbench.speed.rows import planned_on
+from sslbench.train.build import build_method
 
 SUITE = "survey"
 CLASSES = 1000
@@ -13,14 +17,11 @@ def planned(label: str, images: int, changes: Tree | None = None) -> Planned:
 
     ``changes``: of ``pretrain``. In fp32, whatever the machine, so that counts are the same.
     """
-    made: Tree = {
-        "levels": [{"name": "class", "classes": CLASSES}],
-        "splits": {"train": images, "test": CLASSES},
-        "source": "rendered",
-        "image_size": 224,
-    }
-    suite = load_suite(SUITE)
-    suite = suite.model_copy(update={"datasets": {**suite.datasets, "made": made}})
-    pretrain: Tree = {"dataset": "made", "precision": "fp32", **(changes or {})}
-    environs = Environs(bf16=False, count=lambda spec: images)
-    return plan(suite, [label], [0], {"pretrain": pretrain}, environs)[0]
+    pretrain: Tree = {"precision": "fp32", **(changes or {})}
+    return planned_on(SUITE, label, images, CLASSES, 224, {"pretrain": pretrain})
+
+
+def without_memory(row: Planned) -> Method:
+    """Its method, whose tensors have shapes and types alone (torch's "meta" device)."""
+    with torch.device("meta"):
+        return build_method(row.config, row.data, row.label)

@@ -11,12 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from sslbench.data.images import HeldImages
 from sslbench.nn import Clusters, kmeans
 from sslbench.plan import Planned
-from sslbench.scale.rows import planned
+from sslbench.scale.rows import planned, without_memory
 from sslbench.speed.methods import stepped
-from sslbench.train.build import build_method
 
 IMAGES, BATCH = 64, 4  # of the step that is counted, of which an epoch is a multiple
 _DEFAULTS = {name: p.default for name, p in inspect.signature(kmeans).parameters.items()}
+
+_FLOAT, _FOUND = 4, 12  # bytes of a number, and of a cluster with its distance
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,12 @@ class KMeans:
     def bytes(self) -> int:
         """Points, those that it is trained on, centroids, and the nearest with its distance."""
         rows = self.points + self.trained_on + self.clusters
-        return 4 * rows * self.dim + 12 * self.points
+        return _FLOAT * rows * self.dim + _FOUND * self.points
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Features of all images on each rank; on rank 0 faiss' copy, and what it finds."""
+        return 2 * _FLOAT * self.dim + _FOUND
 
 
 def clusterings(row: Planned, images: int) -> list[KMeans]:
@@ -53,8 +59,7 @@ def clusterings(row: Planned, images: int) -> list[KMeans]:
     How often and from how many starts is k-means' own default but where settings say otherwise;
     DeepCluster alone takes one start.
     """
-    with torch.device("meta"):
-        method = build_method(row.config, row.data, row.label)
+    method = without_memory(row)
     found = [module for module in method.modules() if isinstance(module, Clusters)]
     settings = method.config
     hierarchical = getattr(settings, "hierarchy", None) == "hierarchical"

@@ -6,13 +6,11 @@ import torch
 
 from sslbench.config import Tree
 from sslbench.data.images import HeldImages
-from sslbench.nn.precision import has_bf16
-from sslbench.plan import Environs, Planned, plan
+from sslbench.plan import Planned
 from sslbench.speed.cases import Setup
 from sslbench.speed.measurement import Measurement
-from sslbench.speed.rows import CPU, trained
+from sslbench.speed.rows import planned_on, trained
 from sslbench.speed.timing import Side, alternated, figure, ratio
-from sslbench.suite import load_suite
 
 SUITE = "cifar10-mini"
 CLASSES, SIZE = 10, 32
@@ -62,22 +60,9 @@ class Clustered:
 
 def one_epoch(label: str, images: int, batch_size: int, params: Tree) -> Planned:
     """A run of one epoch of so many images, which then has no warm-up without clusters."""
-    suite = load_suite(SUITE)
-    made: Tree = {
-        "levels": [{"name": "class", "classes": CLASSES}],
-        "splits": {"train": images, "test": images},
-        "source": "rendered",
-        "image_size": SIZE,
-    }
-    suite = suite.model_copy(update={"datasets": {**suite.datasets, "made": made}})
-    trial: Tree = {
-        "dataset": "made",
-        "epochs": 1,
-        "batch_size": batch_size,
-        "optim": {"warmup_epochs": 0.0},
-    }
-    environs = Environs(bf16=has_bf16(CPU), count=lambda spec: images)
-    return plan(suite, [label], [0], {"pretrain": trial, "params": params}, environs)[0]
+    trial: Tree = {"epochs": 1, "batch_size": batch_size, "optim": {"warmup_epochs": 0.0}}
+    changes: Tree = {"pretrain": trial, "params": params}
+    return planned_on(SUITE, label, images, CLASSES, SIZE, changes)
 
 
 def synthetic(images: int, size: int = SIZE) -> HeldImages:

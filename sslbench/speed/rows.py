@@ -25,6 +25,26 @@ def planned(method: str, changes: Tree) -> Planned:
     return plan(load_suite(DEFAULT_SUITE), [method], [0], changes, environs)[0]
 
 
+def planned_on(
+    suite: str, method: str, images: int, classes: int, image_size: int, changes: Tree
+) -> Planned:
+    """The method's run of a suite on so many images, of which nothing is there but the number.
+
+    ``changes``: as ``--set`` would, of all but the data set.
+    """
+    made: Tree = {
+        "levels": [{"name": "class", "classes": classes}],
+        "splits": {"train": images, "test": images},
+        "source": "rendered",
+        "image_size": image_size,
+    }
+    loaded = load_suite(suite)
+    loaded = loaded.model_copy(update={"datasets": {**loaded.datasets, "made": made}})
+    pretrain: Tree = {"dataset": "made", **changes["pretrain"]}
+    environs = Environs(bf16=has_bf16(CPU), count=lambda spec: images)
+    return plan(loaded, [method], [0], {**changes, "pretrain": pretrain}, environs)[0]
+
+
 def images_of(row: Planned) -> HeldImages:
     """The training images of a run, in memory."""
     return held(open_dataset(row.config.pretrain.dataset, None).images("train"))

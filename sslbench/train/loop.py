@@ -166,8 +166,10 @@ class _Trainer:
         if not distributed.is_first():
             return
         self.log.cut(self.step)
-        weights = sum(map(_bytes, self.method.state_dict().values()))
-        self.checkpoints.check_room(weights + 2 * sum(map(_bytes, self.update.trained)))  # of Adam
+        weights = sum(tensor.nbytes for tensor in self.method.state_dict().values())
+        self.checkpoints.check_room(
+            weights + 2 * sum(tensor.nbytes for tensor in self.update.trained)
+        )  # of Adam
 
     def save(self, began: float) -> None:
         if not distributed.is_first():
@@ -274,7 +276,3 @@ class _Trainer:
             losses=self.readings.losses,
             health=self.checkup.verdict(),
         )
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

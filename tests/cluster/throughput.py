@@ -19,26 +19,17 @@ from sslbench.disk import write_text
 from sslbench.environment import environment, pick_device
 from sslbench.runner import Runner
 from sslbench.store import Store, now
+from tests.soak.small import Quiet
 
 CPU = pick_device("cpu")
 NODES = 2  # of one core each, beside the command's own that has room for no run
-
-
-class Silent:
-    """A watcher that tells nobody."""
-
-    def stage(self, title: str, number: int, of: int) -> None: ...
-
-    def update(self, done: int, total: int, note: str) -> None: ...
-
-    def finished(self, message: str) -> None: ...
 
 
 def seconds_of(cluster: Cluster, results: Path, seeds: Sequence[int], epochs: int) -> float:
     """Of ``smoke``'s SimCLR with these seeds, from the first hand-over to the last record."""
     changes = ["baselines=[]", f"pretrain.epochs={epochs}"]
     _, plan = planned("smoke", "simclr", ",".join(map(str, seeds)), changes, None, CPU)
-    watcher = Silent()
+    watcher = Quiet()
     runner = Runner(
         Store(results), data_root=None, download=False, device=CPU, workers=1, watcher=watcher
     )
@@ -53,7 +44,7 @@ def main() -> None:
 
     arguments = argparse.ArgumentParser(prog="python -m tests.cluster.throughput")
     arguments.add_argument("--runs", type=int, default=8)
-    arguments.add_argument("--epochs", type=int, default=150, help="of each: 20 s at least")
+    arguments.add_argument("--epochs", type=int, default=40, help="of each: 20 s at least")
     arguments.add_argument("--out", type=Path, default=Path("results/local/scale"))
     given = arguments.parse_args()
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0})

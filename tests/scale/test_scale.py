@@ -10,7 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet50
 
-from sslbench.scale.clustering import GIB, Clustered, clustered
+from sslbench.disk import GIB
+from sslbench.scale.clustering import Clustered, clustered
 from sslbench.scale.holding import Holding, holding
 from sslbench.scale.page import Counted, clustered_table, held_table, work_table
 from sslbench.scale.rows import planned
