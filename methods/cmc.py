@@ -27,7 +27,6 @@ from sslbench.nn import (
     Encoder,
     MemoryBank,
     Normaliser,
-    bank_logits,
     bank_nce,
     batch_info_nce,
     mlp,
@@ -103,8 +102,8 @@ class CMC(Method):
         images, temperature = len(self.colour_bank), self.config.temperature
         drawn = context.integers(images, len(index), settled(self.config.negatives))
         columns = torch.cat([index[:, None], drawn], 1)  # N x (1 + m), the own row first
-        to_colour = bank_logits(lightness, self.colour_bank.features, columns, temperature)
-        to_lightness = bank_logits(colour, self.lightness_bank.features, columns, temperature)
+        to_colour = self.colour_bank.logits(lightness, columns, temperature)
+        to_lightness = self.lightness_bank.logits(colour, columns, temperature)
         terms = {
             "lightness": bank_nce(to_colour, self.lightness_normaliser(to_colour, images), images),
             "colour": bank_nce(to_lightness, self.colour_normaliser(to_lightness, images), images),

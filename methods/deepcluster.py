@@ -89,7 +89,7 @@ class DeepCluster(Method):
                 bank.update(torch.arange(len(bank), device=features.device), features)
         levels = []
         for number, size in enumerate(settled(self.config.clusters)):
-            features = banks[number % BANKS].features  # images x D
+            features = banks[number % BANKS].whole()  # images x D
             levels.append(_clustered(features, size, number, self.config.iterations))
         self.clusters.store(levels)
 

@@ -30,7 +30,6 @@ from sslbench.nn import (
     MemoryBank,
     Normaliser,
     bank_info_nce,
-    bank_logits,
     bank_nce,
     mlp,
     scaling,
@@ -85,14 +84,14 @@ class InstDisc(Method):
         return {self.config.loss: loss}
 
     def _discrimination(self, embedding: Tensor, index: Tensor, context: Context) -> Tensor:
-        config, bank = self.config, self.bank.features
+        config, bank = self.config, self.bank
         if config.loss == "softmax":
-            every = bank_logits(embedding, bank, None, config.temperature)  # N x images
+            every = bank.logits(embedding, None, config.temperature)  # N x images
             return cross_entropy(every, index)
         # The noise is uniform over all images (section 3.2), so a draw may be the positive itself.
         drawn = context.integers(len(bank), len(index), settled(config.negatives))
         columns = torch.cat([index[:, None], drawn], 1)  # N x (1 + m)
-        logits = bank_logits(embedding, bank, columns, config.temperature)
+        logits = bank.logits(embedding, columns, config.temperature)
         if config.loss == "info_nce":
             return bank_info_nce(logits)
         return bank_nce(logits, self.normaliser(logits, len(bank)), len(bank))

@@ -29,7 +29,6 @@ from sslbench.nn import (
     MemoryBank,
     Normaliser,
     bank_info_nce,
-    bank_logits,
     bank_nce,
     mlp,
     scaling,
@@ -121,8 +120,8 @@ class PIRL(Method):
         return torch.cat([index[:, None], drawn], 1)
 
     def _contrast(self, embedding: Tensor, columns: Tensor) -> Tensor:
-        bank, images = self.bank.features, len(self.bank)
-        logits = bank_logits(embedding, bank, columns, self.config.temperature)  # N x (1 + m)
+        images = len(self.bank)
+        logits = self.bank.logits(embedding, columns, self.config.temperature)  # N x (1 + m)
         if self.config.loss == "info_nce":
             return bank_info_nce(logits)
         # Paper, equation 3: a softmax over the draws gives the probability; code: a constant Z.

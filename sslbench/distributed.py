@@ -6,7 +6,7 @@ and nothing here does anything.
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from sslbench.errors import ConfigError, RankFailed
 from sslbench.launch import is_launched
@@ -103,65 +102,10 @@ def shares_batches() -> bool:
     return _sharing
 
 
-class _Gathered(torch.autograd.Function):
-    """All ranks' rows. What follows is the same on every rank, and so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.mine = slice(rank() * len(rows), (rank() + 1) * len(rows))
-        return torch.cat(_all(rows))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient[ctx.mine].contiguous()
-
-
-def gathered(rows: Tensor) -> Tensor:
-    """The rows of all ranks, as many of each, in rank order; gradients go back to their own."""
-    if size() == 1:
-        return rows
-    found: Tensor = _Gathered.apply(rows)
-    return found
-
-
 def parts(count: int) -> list[slice]:
     """``count`` things in as many runs as there are ranks, some of them one longer."""
     edges = [count * number // size() for number in range(size() + 1)]
     return [slice(*pair) for pair in pairwise(edges)]
-
-
-def gathered_parts(rows: Tensor | None, counts: Sequence[int], device: torch.device) -> Tensor:
-    """All ranks' rows where these have not as many each, which every rank knows; no gradients.
-
-    A rank that has none, and so cannot know their width, gives None.
-    """
-    if size() == 1 and rows is not None:
-        return rows
-    kinds = _objects(None if rows is None else (rows.shape[1:], rows.dtype))
-    shape, dtype = next(kind for kind in kinds if kind is not None)
-    padded = torch.zeros(max(counts), *shape, dtype=dtype, device=device)
-    if rows is not None:
-        padded[: len(rows)] = rows
-    return torch.cat([part[:n] for part, n in zip(_all(padded), counts, strict=True)])
-
-
-def _all(rows: Tensor) -> list[Tensor]:
-    plain = rows.detach().contiguous()
-    raw = plain.view(torch.uint8) if plain.dtype == torch.bfloat16 else plain  # not all know bf16
-    parts = [torch.empty_like(raw) for _ in range(size())]
-    dist.all_gather(parts, raw)
-    return [part.view(plain.dtype) for part in parts]
-
-
-def add_up(tensors: Sequence[Tensor], weights: Sequence[float]) -> None:
-    """Each becomes the sum over ranks of ``weight`` times itself; one message for all of a type."""
-    for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):  # alike on all ranks
-        chosen = [(t, w) for t, w in zip(tensors, weights, strict=True) if t.dtype == dtype]
-        flat = torch.cat([(t * w).flatten() for t, w in chosen])
-        dist.all_reduce(flat)
-        sizes = [t.numel() for t, _ in chosen]
-        for (tensor, _), part in zip(chosen, torch.split(flat, sizes), strict=True):
-            tensor.copy_(part.view_as(tensor))
 
 
 # ---- decisions --------------------------------------------------------------------------------
@@ -212,12 +156,12 @@ def _patient() -> dist.ProcessGroup:
 
 def any_rank(yes: bool) -> bool:
     """Whether it holds on one of the ranks."""
-    return any(_objects(yes))
+    return any(of_all(yes))
 
 
 def check_alike(what: str, value: str) -> None:
     """Raises ConfigError, on every rank, where ranks have not the same."""
-    found = _objects((socket.gethostname(), value))
+    found = of_all((socket.gethostname(), value))
     unlike = [place for place, other in found if other != found[0][1]]
     if unlike:
         raise ConfigError(
@@ -228,12 +172,13 @@ def check_alike(what: str, value: str) -> None:
 
 def raise_together(fault: str | None) -> None:
     """Raises ConfigError on every rank if one has a fault, naming the first."""
-    faults = [f"rank {number}: {one}" for number, one in enumerate(_objects(fault)) if one]
+    faults = [f"rank {number}: {one}" for number, one in enumerate(of_all(fault)) if one]
     if faults:
         raise ConfigError(faults[0])
 
 
-def _objects(value: T) -> list[T]:
+def of_all(value: T) -> list[T]:
+    """The values of all ranks, in order, on every rank."""
     if size() == 1:
         return [value]
     found: list[Any] = [None] * size()

@@ -28,6 +28,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"nn", "data", "metrics"},
     {"registry", "stats"},
     {"config"},
+    {"collectives"},
     {"memory", "disk", "distributed"},
     {"errors", "allocator", "amx", "launch", "rendezvous", "stopping"},
 ]

@@ -5,8 +5,9 @@ from torch import nn
 from sslbench.api import Method
 from sslbench.card import FAMILIES, Card
 from sslbench.errors import PluginError
+from sslbench.nn.bank import MemoryBank
 from sslbench.nn.clustering import Clusters
-from sslbench.nn.memory import FeatureQueue, MemoryBank
+from sslbench.nn.memory import FeatureQueue
 from sslbench.nn.momentum import MomentumCopy
 
 NEGATIVES = ("batch", "queue", "memory bank", "prototypes", "none")

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sslbench.nn.bank import MemoryBank
     from sslbench.nn.batchnorm import shuffled
     from sslbench.nn.clustering import (
         Clusters,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         unit,
         wide,
     )
-    from sslbench.nn.memory import FeatureQueue, MemoryBank
+    from sslbench.nn.memory import FeatureQueue
     from sslbench.nn.momentum import MomentumCopy, cosine_momentum
     from sslbench.nn.multicrop import cross_view_entropy, embed_views
     from sslbench.nn.nce import Normaliser, bank_info_nce, bank_logits, bank_nce
@@ -73,7 +74,7 @@ _HOMES = {
     "EncoderConfig": "config",
     "FeatureQueue": "memory",
     "Level": "clustering",
-    "MemoryBank": "memory",
+    "MemoryBank": "bank",
     "MomentumCopy": "momentum",
     "Normaliser": "nce",
     "bank_info_nce": "nce",

@@ -1,8 +1,7 @@
-"""Memories of earlier embeddings.
+"""A memory of the last keys.
 
-The queue is that of He et al., "Momentum Contrast for Unsupervised Visual Representation
-Learning", arXiv:1911.05722, section 3.2; the bank that of Wu et al., "Unsupervised Feature Learning
-via Non-Parametric Instance Discrimination", arXiv:1805.01978, section 3.1.
+He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", arXiv:1911.05722,
+section 3.2.
 """
 
 import torch
@@ -46,27 +45,3 @@ class FeatureQueue(nn.Module):
         source = self.index.new_full((len(rows),), -1) if index is None else index[rows]
         self.index = self.index.index_copy(0, places, source)
         self.pointer = (self.pointer + count) % size
-
-
-class MemoryBank(nn.Module):
-    """One unit embedding per training image, random until the image has been seen."""
-
-    features: Tensor  # images x dim
-
-    def __init__(self, images: int, dim: int) -> None:
-        super().__init__()
-        # Paper: unit vectors; code: uniform numbers, of unit length in expectation only.
-        self.register_buffer("features", normalize(torch.randn(images, dim)))
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    @torch.no_grad()
-    def update(self, index: Tensor, features: Tensor, momentum: float = 0.0) -> None:
-        """The rows ``index`` become ``momentum`` of themselves and the rest of ``features``.
-
-        index: N different images; features: N x dim; the rows stay of unit length. In place, for a
-        bank may be large: what the backward pass still needs of it must be a copy.
-        """
-        mixed = self.features[index].lerp(features.detach().to(self.features), 1 - momentum)
-        self.features.index_copy_(0, index, normalize(mixed))

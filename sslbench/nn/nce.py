@@ -27,11 +27,23 @@ def bank_logits(query: Tensor, bank: Tensor, columns: Tensor | None, temperature
     None for all M rows in their order. The bank may change in place afterwards: what the backward
     pass needs of it is a copy. Raises ConfigError without negatives.
     """
+    check_bank(len(bank) if columns is None else columns.shape[1], temperature)
+    return scaled_cosines(query, bank, columns, temperature)
+
+
+def check_bank(columns: int, temperature: float) -> None:
+    """Raises ConfigError where there is nothing to compare with."""
     check_temperature(temperature)
-    if (len(bank) if columns is None else columns.shape[1]) < 2:
+    if columns < 2:
         raise ConfigError(
             "bank_logits without negatives: draw at least one row of the bank beside the positive"
         )
+
+
+def scaled_cosines(
+    query: Tensor, bank: Tensor, columns: Tensor | None, temperature: float
+) -> Tensor:
+    """``bank_logits``, whatever there is to compare with."""
     with torch.autocast(query.device.type, enabled=False):
         query = wide(query) / temperature
         bank = bank.detach().to(query.dtype)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sslbench import distributed
+from sslbench import collectives, distributed
 from sslbench.errors import ConfigError
 from sslbench.nn.config import EncoderConfig
 
@@ -36,7 +36,7 @@ def shared(
     features = encode(images[distributed.share(len(images))], max(splits // ranks, 1))
     if statistics is not None:
         statistics.merge()
-    return distributed.gathered(features)
+    return collectives.gathered(features)
 
 
 def synchronised(method: M) -> M:
@@ -78,7 +78,7 @@ class _Statistics:
             return
         ranks = distributed.size()
         mine = torch.cat([buffer.double() for buffer in buffers])
-        parts = distributed.gathered(mine[None])  # W x all
+        parts = collectives.gathered(mine[None])  # W x all
         before = torch.cat([buffer.double() for buffer in self.before])
         kept = torch.cat(
             [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sslbench import distributed
+from sslbench import collectives, distributed
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
 from sslbench.nn.modes import measuring
@@ -83,7 +83,7 @@ class TrainingContext:
                 done += len(part)
         if done != own or not sum(self._counts):
             raise ValueError(f"{done} images were embedded, expected {own}")
-        return distributed.gathered_parts(rows, self._counts, self._device)
+        return collectives.gathered_parts(rows, self._counts, self._device)
 
     def log(self, name: str, value: Tensor | float) -> None:
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value

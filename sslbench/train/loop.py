@@ -24,6 +24,7 @@ from sslbench.health.checkup import Checkup
 from sslbench.health.course import Course
 from sslbench.health.measure import Probe, looked_at
 from sslbench.memory import PeakMemory
+from sslbench.nn.bank import whole_bytes, whole_state
 from sslbench.run import RunConfig
 from sslbench.train import generators
 from sslbench.train.clock import Clock
@@ -151,7 +152,7 @@ class _Trainer:
 
     def resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = self.checkpoints.load(self.device)
+        state = self.checkpoints.load()  # not on the device: a rank needs a part of each bank
         if state is not None:
             self.method.load_state_dict(state["method"])
             self.update.optimizer.load_state_dict(state["optimizer"])
@@ -166,16 +167,15 @@ class _Trainer:
         if not distributed.is_first():
             return
         self.log.cut(self.step)
-        weights = sum(tensor.nbytes for tensor in self.method.state_dict().values())
-        self.checkpoints.check_room(
-            weights + 2 * sum(tensor.nbytes for tensor in self.update.trained)
-        )  # of Adam
+        adam = 2 * sum(tensor.nbytes for tensor in self.update.trained)
+        self.checkpoints.check_room(whole_bytes(self.method) + adam)
 
     def save(self, began: float) -> None:
+        method = whole_state(self.method)
         if not distributed.is_first():
             return
         state: dict[str, Any] = {
-            "method": self.method.state_dict(),
+            "method": method,
             "optimizer": self.update.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds + time.monotonic() - began,
@@ -213,7 +213,7 @@ class _Trainer:
                     if signals:
                         self.write(epoch, began, {"health": signals})
                 on_progress(self.progress(epoch))
-                if self.is_to_stop(stopped, done):
+                if self.agreed(stopped(), done):
                     self.read(epoch, began)
                     self.save(began)
                     raise Interrupted(
@@ -222,7 +222,7 @@ class _Trainer:
                     )
                 if done:
                     break
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if self.agreed(time.monotonic() - saved > CHECKPOINT_SECONDS, done):
                     self.read(epoch, began)
                     self.save(began)
                     saved = time.monotonic()
@@ -232,11 +232,11 @@ class _Trainer:
             self.clock.lap("rest")
         self.seconds += time.monotonic() - began
 
-    def is_to_stop(self, stopped: Callable[[], bool], done: bool) -> bool:
-        """All ranks stop behind the same step, so they ask one another now and then."""
+    def agreed(self, wished: bool, done: bool) -> bool:
+        """All ranks do it behind the same step, so they ask one another now and then."""
         if distributed.size() == 1:
-            return stopped()
-        return (done or self.step % READ_STEPS == 0) and distributed.any_rank(stopped())
+            return wished
+        return (done or self.step % READ_STEPS == 0) and distributed.any_rank(wished)
 
     def read(self, epoch: int, began: float) -> None:
         """A line of the log for the steps since the last; raises Diverged at the first bad one."""

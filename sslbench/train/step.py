@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 from torch.nn.utils import get_total_norm as total_norm
 
-from sslbench import distributed
+from sslbench import collectives, distributed
 from sslbench.api.method import Batch, DataInfo, Method
 from sslbench.nn.encoder import Encoder
 from sslbench.run import PretrainConfig
@@ -52,7 +52,7 @@ class Step:
         encoders = [module for module in self.method.modules() if isinstance(module, Encoder)]
         shared = {id(p) for encoder in encoders for p in encoder.parameters()}
         having = [p for p in self.trained if p.grad is not None]
-        distributed.add_up(
+        collectives.add_up(
             [p.grad for p in having if p.grad is not None],
             [1.0 if id(p) in shared else 1 / ranks for p in having],
         )
@@ -68,7 +68,7 @@ class Step:
     ) -> dict[str, Tensor]:
         """Update number ``step`` of the run; what it leaves for ``Readings``, on the device."""
         optim, data = self.config.optim, self.data
-        whole = (self.placed(distributed.gathered(view.to(self.device))) for view in views)
+        whole = (self.placed(collectives.gathered(view.to(self.device))) for view in views)
         batch = Batch(tuple(whole), index.to(self.device))
         lr = set_lr(self.optimizer, optim, data.batch_size, step, data.steps_per_epoch, data.epochs)
         context.begin("step", epoch, step)

@@ -46,7 +46,7 @@ def launch(ranks: int, *words: str, check: bool = True) -> subprocess.CompletedP
 
 
 def _trained(folder: Path, ranks: int) -> Path:
-    labels = [*METHODS.names(), "hcsc@multicrop"]
+    labels = [*METHODS.names(), "hcsc@multicrop", "instdisc@softmax", "cmc@memory-bank"]
     launch(ranks, str(SCRIPT), str(folder), "fp64", *labels)
     return folder
 
@@ -117,8 +117,8 @@ def test_the_command_on_two_ranks_gives_the_scores_of_one(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_killed_rank_costs_a_restart_and_nothing_else(tmp_path: Path) -> None:
-    """torchrun starts all ranks again, and the run goes on from its checkpoint."""
-    words = ["-m", "sslbench", *RUN, "--methods", "moco", "--set", "baselines=[]"]
+    """torchrun starts all ranks again; each takes its part of the bank from a checkpoint."""
+    words = ["-m", "sslbench", *RUN, "--methods", "instdisc", "--set", "baselines=[]"]
     words += ["--set", "pretrain.epochs=30", "--results"]
     launch(2, *words, str(tmp_path / "whole"))
     command = _launched(2, *words, str(tmp_path / "killed"))
@@ -127,7 +127,7 @@ def test_a_killed_rank_costs_a_restart_and_nothing_else(tmp_path: Path) -> None:
         command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("killed/runs/moco-*/checkpoint.pt")):
+    while not list(tmp_path.glob("killed/runs/instdisc-*/checkpoint.pt")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)

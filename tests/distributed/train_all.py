@@ -12,6 +12,7 @@ import torch
 from sslbench import distributed
 from sslbench.cli.planning import planned
 from sslbench.data.datasets import open_dataset
+from sslbench.nn.bank import whole_state
 from sslbench.nn.shared import synchronised
 from sslbench.train import loop, readings
 from sslbench.train.build import build_method
@@ -36,8 +37,9 @@ def main(out: Path, labels: list[str], precision: str) -> None:
             images = open_dataset(row.config.pretrain.dataset, None).images("train")
             folder = out / row.label
             loop.pretrain(row.config, synchronised(method), row.data, images, folder, device=CPU)
+            state = whole_state(method)
             if distributed.is_first():
-                torch.save(method.state_dict(), folder / "state.pt")
+                torch.save(state, folder / "state.pt")
             print(f"rank {distributed.rank()}: {row.label}", flush=True)
 
 

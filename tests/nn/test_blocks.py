@@ -74,7 +74,7 @@ def test_class_tokens_of_the_last_blocks_stand_side_by_side_behind_the_final_nor
 def test_without_blocks_the_input_is_the_output():
     network = vit()
     (output,) = read_blocks(network, pictures(), [BlockInput()])
-    assert torch.equal(output, network(pictures()).detach())
+    torch.testing.assert_close(output, network(pictures()).detach())
 
 
 def test_blocks_that_are_not_there_are_an_error():

@@ -17,10 +17,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.timeout(1800)  # all of the survey, on a machine that others share
 
 # Where the miniature differs from the suite: how many images there are, and how long and how wide
 # everything is. Protocols, recipes and rules are the suite's.
-PROBE = "{epochs: 2, epoch_steps: 20, batch_size: 16, lr_per_batch: null}"
+# Small batches, so that one pass over the few images makes several steps: a pass starts processes.
+PROBE = "{epochs: 2, epoch_steps: 20, batch_size: 4, lr_per_batch: null}"
 DETECTION = {
     "trials": "1",
     "short_sides": "[96, 128]",
