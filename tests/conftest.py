@@ -17,6 +17,13 @@ import torch
 from PIL import Image
 
 torch.set_num_threads(1)
+SLOW_SECONDS = 1800.0  # until a slow test counts as hanging, on cores that other tests share
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.fixture

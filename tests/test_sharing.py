@@ -106,7 +106,7 @@ def test_two_calls_at_once_share_the_work_and_do_every_stage_once(tmp_path: Path
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    told = [call.communicate(timeout=600) for call in calls]
+    told = [call.communicate(timeout=900) for call in calls]
     assert [call.returncode for call in calls] == [0, 0], told
     done = [
         line.partition(":")[0]

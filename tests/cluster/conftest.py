@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HEAD = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def cluster_of() -> Callable[[int, int], AbstractContextManager[Any]]:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(ROOT))  # of the workers, too
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+            cluster = Cluster(initialize_head=True, head_node_args=HEAD)
             cluster.others = [cluster.add_node(num_cpus=1, num_gpus=gpus) for _ in range(others)]
             cluster.wait_for_nodes()
             yield cluster

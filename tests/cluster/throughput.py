@@ -47,7 +47,8 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=40, help="of each: 20 s at least")
     arguments.add_argument("--out", type=Path, default=Path("results/local/scale"))
     given = arguments.parse_args()
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0})
+    head = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False}
+    nodes = Nodes(initialize_head=True, head_node_args=head)
     for _ in range(NODES):
         nodes.add_node(num_cpus=1, num_gpus=0)
     nodes.wait_for_nodes()

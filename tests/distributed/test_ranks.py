@@ -126,13 +126,13 @@ def test_a_killed_rank_costs_a_restart_and_nothing_else(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not list(tmp_path.glob("killed/runs/instdisc-*/checkpoint.pt")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(_ranks_of(process.pid)[-1], signal.SIGKILL)
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
     digests = []
     for name in ("whole", "killed"):
@@ -199,7 +199,7 @@ def test_ranks_that_were_started_unlike_do_not_begin(
         processes.append(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         )
-    told = [process.communicate(timeout=120)[1] for process in processes]
+    told = [process.communicate(timeout=900)[1] for process in processes]
     assert [process.returncode for process in processes] == [2, 2], told
     assert message in told[0]
     assert "sslbench:" not in told[1]

@@ -85,14 +85,14 @@ def test_what_is_stopped_before_its_end_is_queued_again(
         assert job.stdout.readline() == "begun\n"
         time.sleep(0.3)  # until its trap is set
         job.send_signal(signal.SIGUSR1)
-        assert job.wait(timeout=60) == code
+        assert job.wait(timeout=900) == code
     assert _queue(slurm) == queued
 
 
 @pytest.mark.parametrize("code", [0, 2])
 def test_what_ends_by_itself_is_not_queued_again(slurm: dict[str, str], code: int) -> None:
     with _started("requeue.sh", slurm, "bash", "-c", f"exit {code}") as job:
-        assert job.wait(timeout=60) == code
+        assert job.wait(timeout=900) == code
     assert _queue(slurm) == []
 
 
@@ -105,13 +105,13 @@ def test_a_job_whose_time_is_over_goes_on_from_its_checkpoint(
     for setting in ("baselines=[]", "encoder.bn_splits=2", "pretrain.epochs=60"):
         words += ["--set", setting]
     job = _started(script, slurm, *words)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 900
     while not (found := list(tmp_path.glob("results/runs/moco-*/checkpoint.pt"))):
         assert time.monotonic() < deadline
         assert job.poll() is None, job.communicate()[0]
         time.sleep(0.02)
     job.send_signal(signal.SIGUSR1)
-    said, _ = job.communicate(timeout=200)
+    said, _ = job.communicate(timeout=900)
     assert job.returncode != 0
     assert "queued again" in said
     assert "sslbench: interrupted at step" in said
@@ -119,7 +119,7 @@ def test_a_job_whose_time_is_over_goes_on_from_its_checkpoint(
     manifest = found[0].parent / "manifest.json"
     assert not manifest.exists()
     again = _started(script, slurm, *words)
-    said, _ = again.communicate(timeout=400)
+    said, _ = again.communicate(timeout=900)
     assert again.returncode == 0, said
     assert json.loads(manifest.read_text())["status"] == "done"
     assert _queue(slurm) == ["4711"]

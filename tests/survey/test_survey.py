@@ -17,7 +17,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.timeout(1800)  # all of the survey, on a machine that others share
 
 # Where the miniature differs from the suite: how many images there are, and how long and how wide
 # everything is. Protocols, recipes and rules are the suite's.
