@@ -22,8 +22,8 @@ for count in {call}:
     [
         ("kills", "kills(4, ('hcsc', 'simclr'))", 8),
         ("torn", "torn(20)", 20),
-        ("full_disk", "full_disk(sizes=3, every=9)", 11),
-        ("mutations", "mutations(30, 20, 30)", 81),
+        ("full_disk", "full_disk(sizes=2, every=18)", 6),
+        ("mutations", "mutations(15, 10, 15)", 41),
         ("leaks", "leaks(20)", 20),
     ],
 )
