@@ -21,6 +21,8 @@ SCHEMA_VERSION = 1
 PICTURES = "pictures"  # the folder of a study's pictures, beside its tables
 SEAL = "sha256"  # in the file alone: of the canonical JSON of everything else in it
 T = TypeVar("T", bound="Settings")
+R = TypeVar("R", "Record", "Manifest")
+_STRAY = "of {}, so it was copied or renamed. Give it its name back, or remove it to redo it"
 
 
 class Interval(Settings):
@@ -173,12 +175,17 @@ class Store:
         return self.run_folder(run) / "evaluations" / f"{plain_name(evaluation)}.{ending}"
 
     def manifest(self, run: str) -> Manifest | None:
-        """The manifest of a run, or None. Raises StoreError if it is damaged or was edited."""
-        return _read(self.run_folder(run) / "manifest.json", Manifest)
+        """The manifest of a run, or None. Raises StoreError: damaged, edited or of another run."""
+        path = self.run_folder(run) / "manifest.json"
+        return _in_place(path, _read(path, Manifest), run)
 
     def record(self, run: str, evaluation: str) -> Record | None:
-        """A record by its file name, or None. Raises StoreError if it is damaged or was edited."""
-        return _read(self.evaluation_file(run, evaluation), Record)
+        """A record by its file name, or None. Raises StoreError as ``manifest``."""
+        path = self.evaluation_file(run, evaluation)
+        found = _in_place(path, _read(path, Record), run)
+        if found is not None and not found.identity.startswith(evaluation.rpartition("-")[2]):
+            raise StoreError(f"{path}: {_STRAY.format(f'evaluation {found.identity}')}")
+        return found
 
     def unsealed_record(self, run: str, evaluation: str) -> Record | None:
         """The same, but also what it says since it was edited: to tell what is wrong with it."""
@@ -246,6 +253,13 @@ def _read(path: Path, cls: type[T], *, sealed: bool = True) -> T | None:
             "was written (or written by an sslbench of before there were digests). Remove it to "
             "redo it"
         )
+    return found
+
+
+def _in_place(path: Path, found: R | None, run: str) -> R | None:
+    """What was read, unless it is another run's: sealed as that one's, it would pass for a fact."""
+    if found is not None and found.run != run:
+        raise StoreError(f"{path}: {_STRAY.format(f'run {found.run}')}")
     return found
 
 

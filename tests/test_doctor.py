@@ -73,6 +73,11 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def _another(results: Path) -> None:
+    other = next(_run(results).glob("evaluations/linear_probe-*.json"))
+    _record(results).write_bytes(other.read_bytes())
+
+
 FAULTS = {  # what is done to the folder, and what doctor says
     "an edited record": (lambda r: _edit(_record(r)), "edited or damaged"),
     "an edited manifest": (lambda r: _edit(_run(r) / "manifest.json"), "edited or damaged"),
@@ -87,7 +92,8 @@ FAULTS = {  # what is done to the folder, and what doctor says
     ),
     "an encoder cut short": (lambda r: _cut(_run(r) / "encoder.safetensors"), "cannot be read"),
     "no encoder": (lambda r: (_run(r) / "encoder.safetensors").unlink(), "missing"),
-    "another's folder": (lambda r: _run(r).rename(r / "runs" / "other"), "its manifest is of run"),
+    "another's folder": (lambda r: _run(r).rename(r / "runs" / "other"), "copied or renamed"),
+    "another's record": (_another, "of evaluation"),
     "a damaged plan": (lambda r: _cut(r / "tables" / "smoke" / "plan.json"), "damaged"),
 }
 

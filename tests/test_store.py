@@ -40,6 +40,26 @@ def test_what_was_edited_since_it_was_written_is_refused(tmp_path: Path) -> None
     assert edited.seconds == 9.0
 
 
+def test_what_was_copied_from_another_run_or_evaluation_is_refused(tmp_path: Path) -> None:
+    """Each is sealed, and true of what it was written for."""
+    store = Store(tmp_path)
+    for run in ("r", "other"):
+        record = Record(run=run, evaluation="knn", dataset="d", identity="1", status="done")
+        store.write_record("knn-d-1", record)
+        store.write_manifest(manifest().model_copy(update={"run": run}))
+    at = store.evaluation_file("r", "knn-d-1")
+    at.with_name("knn-d-2.json").write_bytes(at.read_bytes())
+    for path in (at, store.run_folder("r") / "manifest.json"):
+        path.write_bytes(Path(str(path).replace("runs/r/", "runs/other/")).read_bytes())
+
+    with pytest.raises(StoreError, match="of evaluation 1, so it was copied or renamed"):
+        store.record("r", "knn-d-2")
+    with pytest.raises(StoreError, match="of run other, so it was copied"):
+        store.record("r", "knn-d-1")
+    with pytest.raises(StoreError, match="of run other, so it was copied"):
+        store.manifest("r")
+
+
 def test_what_has_no_seal_is_not_believed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_manifest(manifest())

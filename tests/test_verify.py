@@ -49,7 +49,7 @@ def measured(store: Store, label: str, seed: int, skill: float) -> Row:
         run=run,
         evaluation="knn",
         dataset="shapes",
-        identity="0",
+        identity="0123456789abcdef",
         status="done",
         scores=scores,
         headline="top1",

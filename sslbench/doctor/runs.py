@@ -34,10 +34,6 @@ def examine_run(store: Store, run: str) -> Iterator[Finding]:
         if manifest is None:
             yield from _begun(folder)
             return
-        if manifest.run != run:
-            advice = "Give the folder its name back, or remove it"
-            yield Finding("fault", folder, f"its manifest is of run {manifest.run}", advice)
-            return
         if manifest.status == "failed":
             reason = manifest.failure.message if manifest.failure is not None else "unknown"
             yield Finding(

@@ -18,8 +18,8 @@ from sslbench.nn.nce import bank_logits, check_bank, scaled_cosines
 class MemoryBank(nn.Module):
     """One unit embedding per training image, random until the image has been seen.
 
-    Ranks that share a run hold as many rows each, in rank order. What they are asked is the same on
-    all, and so is the answer: a method reads through ``logits`` and ``whole``.
+    Ranks that share a run hold a part of the rows each, in rank order. What they are asked is the
+    same on all, and so is the answer: a method reads through ``logits`` and ``whole``.
     """
 
     features: Tensor  # the images of this rank x dim

@@ -104,7 +104,7 @@ def _generated(
             run=run,
             evaluation=plugin,
             dataset="shapes",
-            identity="0",
+            identity="0123456789abcdef",
             status="done",
             scores={"top1": score},
             headline="top1",
