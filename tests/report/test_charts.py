@@ -295,7 +295,9 @@ def test_few_labels_are_drawn_against_their_number_and_are_no_neighbours(experim
     assert axes.get_xlabel() == "labelled images of a class"
     line = next(one for one in axes.lines if one.get_color() == BLUE)
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 5], [20.0, 35.0])
-    assert made["shots"].alternative == "Highest: MoCo 35.0 at k = 5."
+    assert made["shots"].alternative == (
+        "Highest: MoCo 35.0 at k = 5. The smallest k is the best for 0 of 1 methods."
+    )
 
 
 def test_layers_are_drawn_from_the_finest_to_the_output(experiment: Any) -> None:

@@ -6,14 +6,13 @@ import pandas as pd
 
 from sslbench.errors import SSLBenchError
 from sslbench.report.charts.bars import bars
+from sslbench.report.charts.counts import NEIGHBOURS, SHOTS, counts
 from sslbench.report.charts.dots import dots
 from sslbench.report.charts.healths import healths
 from sslbench.report.charts.layers import layers
-from sslbench.report.charts.neighbours import neighbours
 from sslbench.report.charts.pareto import pareto
 from sslbench.report.charts.ranks import ranks
 from sslbench.report.charts.scores import Scores
-from sslbench.report.charts.shots import shots
 from sslbench.report.charts.training import training
 from sslbench.report.charts.trainings import trainings
 from sslbench.report.grid import Table
@@ -35,8 +34,8 @@ def charts(store: Store, plan: PlanFile, numbers: pd.DataFrame, tables: Sequence
         "Scores as bars": lambda: bars(scores),
         "Critical-difference diagram": lambda: ranks(tables),
         "Accuracy against cost": lambda: pareto(scores),
-        "kNN against k": lambda: neighbours(scores),
-        "Scores against labels": lambda: shots(scores),
+        NEIGHBOURS.title: lambda: counts(scores, NEIGHBOURS),
+        SHOTS.title: lambda: counts(scores, SHOTS),
         "Accuracy against layer": lambda: layers(scores),
         "Training curves": lambda: training(scores, read),
         "Health of the trainings": lambda: healths(read),
