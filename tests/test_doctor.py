@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.checkpoints import Checkpoints
+from sslbench.doctor.folder import examine
 from sslbench.sharing import locked
 from sslbench.store import Store
 
@@ -176,3 +177,10 @@ def test_what_is_unfinished_is_a_note_with_the_command(doctor: Cli, results: Pat
     assert done.returncode == 0, done.stdout
     assert "stages of suite smoke have no record" in done.stdout
     assert "sslbench run --suite smoke" in done.stdout
+
+
+def test_how_far_it_is_is_told_run_by_run(results: Path) -> None:
+    shutil.copytree(_run(results), results / "runs" / "another")
+    heard: list[tuple[int, int]] = []
+    list(examine(Store(results), lambda done, of: heard.append((done, of))))
+    assert heard == [(0, 2), (1, 2), (2, 2)]

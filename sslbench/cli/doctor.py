@@ -1,5 +1,6 @@
 """``sslbench doctor``: what this machine has, and whether a results folder is what it should be."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,7 @@ from sslbench.cli.options import RESULTS, DataOption, ResultsOption, data_root
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from sslbench.doctor.findings import Finding
     from sslbench.doctor.machine import Fact
@@ -41,16 +43,18 @@ def doctor(
         return
     console.print(f"Results in {results}", style="bold", highlight=False, markup=False)
     left, gone = [], 0
-    for finding in examine(Store(results)):
-        _line(console, _said(finding))
-        if finding.kind == "note":
-            continue
-        if not repair or not finding.is_mendable:
-            left.append(finding)
-            continue
-        for path in mend(finding):
-            _line(console, f"  removed {path}")
-            gone += 1
+    with _bar(console) as bar:
+        runs = bar.add_task("runs", total=None)
+        for finding in examine(Store(results), partial(_look, bar, runs)):
+            _line(console, _said(finding))
+            if finding.kind == "note":
+                continue
+            if not repair or not finding.is_mendable:
+                left.append(finding)
+                continue
+            for path in mend(finding):
+                _line(console, f"  removed {path}")
+                gone += 1
     if repair:
         _line(console, f"{gone} files removed.")
     mendable = sum(one.is_mendable for one in left)
@@ -58,6 +62,18 @@ def doctor(
     _line(console, f"{len(left)} faults{hint}." if left else "No faults.")
     if left:
         raise typer.Exit(1)
+
+
+def _bar(console: "Console") -> "Progress":
+    """How far it is, on a terminal: digests of large files take a while."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("  {task.description}", BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _look(bar: "Progress", runs: "TaskID", done: int, of: int) -> None:
+    bar.update(runs, completed=done, total=of)
 
 
 def _said(finding: "Finding") -> str:

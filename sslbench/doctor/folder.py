@@ -1,7 +1,7 @@
 """A whole results folder: its runs, its features, and what its tables still miss."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sslbench.doctor.findings import Finding
 from sslbench.doctor.runs import examine_runs
@@ -10,9 +10,11 @@ from sslbench.feature_files import ABANDONED, feature_files
 from sslbench.store import Store
 
 
-def examine(store: Store) -> Iterator[Finding]:
-    """All findings, as they are made."""
-    yield from examine_runs(store)
+def examine(
+    store: Store, looked: Callable[[int, int], None] = lambda done, of: None
+) -> Iterator[Finding]:
+    """All findings, as they are made; ``looked`` hears how many of how many runs are done."""
+    yield from examine_runs(store, looked)
     yield from _features(store)
     yield from _tables(store)
 

@@ -1,6 +1,6 @@
 """The runs of a results folder: what is damaged, missing, left over, or of another encoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sslbench.checkpoints import Checkpoints
@@ -133,11 +133,13 @@ def _outcomes(path: Path, record: Record, outcomes: Path, spread: Path) -> Itera
             yield Finding("fault", file, f"cannot be read ({error.strerror})", advice)
 
 
-def examine_runs(store: Store) -> Iterator[Finding]:
-    """All runs, each told when it is looked at."""
-    for folder in sorted((store.root / "runs").glob("*")):
-        if folder.is_dir() and not folder.name.startswith("."):
-            try:
-                yield from examine_run(store, folder.name)
-            except SSLBenchError as error:
-                yield Finding("fault", folder, str(error))
+def examine_runs(store: Store, looked: Callable[[int, int], None]) -> Iterator[Finding]:
+    """All runs, each told when it is looked at; ``looked`` hears how many of how many are done."""
+    folders = [path for path in sorted((store.root / "runs").glob("[!.]*")) if path.is_dir()]
+    for number, folder in enumerate(folders):
+        looked(number, len(folders))
+        try:
+            yield from examine_run(store, folder.name)
+        except SSLBenchError as error:
+            yield Finding("fault", folder, str(error))
+    looked(len(folders), len(folders))
