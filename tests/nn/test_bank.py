@@ -1,5 +1,6 @@
 """A memory bank of which ranks hold a part each, against the bank of one process."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,6 @@ def alone() -> tuple[dict[str, Tensor], Holder]:
 def ranks(
     alone: tuple[dict[str, Tensor], Holder], tmp_path_factory: pytest.TempPathFactory
 ) -> list:
-    import socket
-
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

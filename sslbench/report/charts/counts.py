@@ -49,11 +49,12 @@ SHOTS = Counted(
 
 def counts(scores: Scores, counted: Counted) -> tuple[list[Picture], list[str]]:
     """A picture per evaluation with scores at two k or more."""
-    found = at_k(scores, counted.name)
+    name = counted.name
+    found = at_k(scores, name)
     if not found:
         return [], [f"{counted.title}: {counted.none}"]
     pictures = [
-        _picture(scores, counted, columns, f"{counted.name}-{key}" if len(found) > 1 else "")
+        _picture(scores, counted, columns, name if len(found) == 1 else f"{name}-{key}")
         for key, columns in found.items()
     ]
     return [picture for picture in pictures if picture is not None], []
@@ -70,7 +71,7 @@ def _picture(
     fall = [one.row.title for one in methods if one.best == 0 and one.cells[0].value is not None]
     axis = Axis(counted.axis, tuple(ks), tuple(f"{k:,}" for k in ks), log=True)
     return made(
-        name=name or counted.name,
+        name=name,
         title=f"{counted.title}: {column.title}" if column.title else counted.title,
         caption=f"Score against {counted.what}, {in_panels(methods)}{counted.remark}",
         alternative=f"Highest: {highest(methods, [f'k = {k}' for k in ks])}. The smallest k is the "
