@@ -76,26 +76,23 @@ def test_numbers_not_measured_alike_need_leave_to_share_a_column(
     tmp_path: Path, run: Cli, sealed: Callable[[dict[str, Any]], str]
 ) -> None:
     [record] = tmp_path.glob("runs/*/evaluations/knn-*.json")
-    name = record.parent.parent.name
+    folder = record.parent.parent
+    other = folder.with_name(f"{folder.name}-other")
+    shutil.copytree(folder, other)
+    for path in [other / "manifest.json", *other.glob("evaluations/*.json")]:
+        path.write_text(sealed({**json.loads(path.read_text()), "run": other.name}))
     plan = tmp_path / "tables" / "smoke" / "plan.json"
     tree = json.loads(plan.read_text())
-    tree["rows"].append({**tree["rows"][0], "label": "other", "run": f"{name}-other"})
+    tree["rows"].append({**tree["rows"][0], "label": "other", "run": other.name})
     plan.write_text(sealed(tree))
-    (tmp_path / "runs" / f"{name}-other").symlink_to(tmp_path / "runs" / name)
     table = [sys.executable, "-m", "sslbench", "table", "smoke", "--results", str(tmp_path)]
     assert subprocess.run(table, capture_output=True, check=False).returncode == 0
 
-    changed = json.loads(record.read_text())
-    copy = tmp_path / "runs" / f"{name}-other"
-    copy.unlink()
-    copy.mkdir()
-    (copy / "evaluations").mkdir()
-    for path in record.parent.iterdir():
-        (copy / "evaluations" / path.name).write_bytes(path.read_bytes())
+    copy = other / "evaluations" / record.name
+    changed = json.loads(copy.read_text())
     changed["fingerprint"]["settings"]["temperature"] = 0.1
     changed["fingerprint_sha256"] = "0" * 64
-    (copy / "evaluations" / record.name).write_text(sealed(changed))
-    (copy / "manifest.json").write_bytes((record.parent.parent / "manifest.json").read_bytes())
+    copy.write_text(sealed(changed))
 
     refused = subprocess.run(table, capture_output=True, text=True, check=False)
 

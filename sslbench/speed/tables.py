@@ -101,7 +101,7 @@ def _record(store: Store, run: str, key: str, name: str, items: NDArray[np.float
         run=run,
         evaluation=key,
         dataset="shapes",
-        identity="0",
+        identity=fingerprint(key),
         status="done",
         scores={"top1": score},
         headline="top1",

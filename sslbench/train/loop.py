@@ -257,13 +257,17 @@ class _Trainer:
     # ---- the end ------------------------------------------------------------------------------
 
     def export(self, peak_memory_gib: float) -> Trained:
-        encoder = self.method.evaluated_encoder().float()
+        encoder = self.method.evaluated_encoder()
+        weights = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in encoder.state_dict().items()
+        }
         artifacts = self.method.artifacts()
 
         def files() -> str:
             if artifacts:
                 export_tensors(self.folder / "artifacts.safetensors", artifacts)
-            return export_tensors(self.folder / "encoder.safetensors", encoder.state_dict())
+            return export_tensors(self.folder / "encoder.safetensors", weights)
 
         digest = distributed.by_first(files)
         return Trained(
