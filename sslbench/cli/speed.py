@@ -32,7 +32,7 @@ def speed(
     from sslbench.environment import environment, pick_device
     from sslbench.speed.cases import CASES, Setup, case, check_peers
     from sslbench.speed.measurement import SpeedRecord, write_record
-    from sslbench.speed.table import markdown, terminal
+    from sslbench.speed.table import comparisons, markdown, terminal
     from sslbench.store import now
 
     console = Console()
@@ -64,5 +64,6 @@ def speed(
             )
             write_record(path, record)
             page.write_text(markdown(record), encoding="utf-8")
+            page.with_stem("comparisons").write_text(comparisons(record), encoding="utf-8")
             console.print(terminal(one.name, measured[one.name]), highlight=False)
     console.print(f"Written: {path} and {page}", highlight=False, markup=False, soft_wrap=True)

@@ -1,9 +1,10 @@
-"""A speed record as text: one line per ratio, figures of all sides, how it was measured."""
+"""A speed record as text: what was measured of all sides, the comparisons alone, and how."""
 
 from rich.markup import escape
 
 from sslbench.speed.measurement import Figure, Measurement, SpeedRecord
 
+_AGAINST = "against_"
 _DIGITS = ((100, 0), (10, 1), (0, 2))
 
 
@@ -32,20 +33,36 @@ def markdown(record: SpeedRecord) -> str:
     for name, one in record.measurements.items():
         lines += parts_table(name, one) if one.parts else []
     lines += ["", *(f"{place}. {note}" for place, note in enumerate(notes, start=1))]
+    lines += ["", *_how(record)]
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def comparisons(record: SpeedRecord) -> str:
+    """The page of what was compared with something else. The same record gives the same bytes."""
+    lines = ["| Work | Against | Times as fast |", "| --- | --- | ---: |"]
+    for one in record.measurements.values():
+        title = one.title
+        for ratio, found in one.ratios.items():
+            if ratio.startswith(_AGAINST):
+                lines.append(f"| {title} | {worded(ratio[len(_AGAINST) :])} | {shown(found)} |")
+                title = ""
+    return "\n".join([*lines, "", *_how(record)]) + "\n"
+
+
+def _how(record: SpeedRecord) -> list[str]:
+    """How to read a page, and where its numbers are from."""
     where = record.environment
     peers = "".join(f"; {peer} {version}" for peer, version in record.peers.items())
     packages = ", ".join(
         f"{name} {where.packages[name]}" for name in ("torch", "torchvision", "faiss-cpu")
     )
-    lines += [
-        "",
+    return [
         "Medians over the rounds, in brackets their range. Sides take turns within one run, and a "
         "ratio is taken round by round; *against* above 1: sslbench is faster.",
         "",
         f"{where.machine} ({where.device}), {where.threads} threads; {packages}{peers}; commit "
         f"{where.commit}; {record.created[:10]}. Command: `{record.command}`",
     ]
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
 def parts_table(name: str, one: Measurement) -> list[str]:

@@ -83,6 +83,9 @@ def test_a_call_writes_its_record_and_its_page(
     page = (tmp_path / "speed" / "speed.md").read_text()
     assert "| moco |" in page
     assert page.count("`sslbench speed views_32px phases`") == 1
+    compared = (tmp_path / "speed" / "comparisons.md").read_text()
+    assert compared.count("| torchvision | ") == 1
+    assert "phase" not in compared.replace("`sslbench speed views_32px phases`", "")
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
