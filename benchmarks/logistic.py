@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sslbench.api import (
     DataError,
@@ -29,7 +29,6 @@ from sslbench.api import (
     Outcome,
     Scores,
     Selection,
-    Settings,
     Split,
     Subject,
     register_evaluation,
@@ -40,31 +39,16 @@ from sslbench.metrics.accuracy import RANKS, means, prediction_table, top_values
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.layers import OUTPUT, no_such_layer
 from sslbench.nn.linear import Standardiser
-from sslbench.nn.logistic import Part, Picked, pick, solve
+from sslbench.nn.logistic import GridSettings, Part, Picked, pick, solve
 
 
-class LogisticConfig(Settings):
-    """Which C are compared, and how exactly each is solved for."""
+class LogisticConfig(GridSettings):
+    """What is learnt from, and how C is chosen."""
 
-    powers: tuple[float, float] = (-2.0, 4.0)  # C from 10 to the first to 10 to the second
-    values: int = Field(9, ge=1)  # of C, evenly spaced in powers; of one the first power
-    max_iter: int = Field(1000, ge=1)
-    tol: float = Field(1e-6, gt=0)  # largest component of the gradient of the mean loss
     standardise: bool = True
     selection: Literal["held_out", "paper"] = "held_out"
     level: int = Field(0, ge=0)  # of the labels; 0 is the finest
     layer: int = Field(OUTPUT, ge=OUTPUT, json_schema_extra={"since": 2})  # 0 is the finest map
-
-    @model_validator(mode="after")
-    def _powers_ascend(self) -> "LogisticConfig":
-        if self.powers[0] >= self.powers[1]:
-            raise ValueError(f"powers {list(self.powers)}: expected the smaller first")
-        return self
-
-    @property
-    def grid(self) -> list[float]:
-        """From the strongest penalty to the weakest."""
-        return [float(c) for c in 10 ** np.linspace(*self.powers, self.values)]
 
 
 @register_evaluation("logistic")

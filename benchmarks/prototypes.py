@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from sslbench.api import (
@@ -38,7 +38,6 @@ from sslbench.api import (
     Outcome,
     Scores,
     Selection,
-    Settings,
     Subject,
     register_evaluation,
 )
@@ -51,7 +50,7 @@ from sslbench.metrics.accuracy import hits, means, percent, prediction_table
 from sslbench.nn.descriptions import DESCRIPTIONS, Described, Rows
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.linear import Standardiser
-from sslbench.nn.logistic import Part, directions, pick, solve
+from sslbench.nn.logistic import GridSettings, Part, directions, pick, solve
 from sslbench.nn.prototypes import Prototypes
 
 SEEDS = 2**31  # of faiss
@@ -60,29 +59,16 @@ DRAW = re.compile(r"(\w+)_k(\d+)_(\d+)")  # a column: description, shots, draw
 Integers = NDArray[np.int64]
 
 
-class PrototypesConfig(Settings):
+class PrototypesConfig(GridSettings):
     """How the classifiers are learnt, the same for every description."""
 
-    powers: tuple[float, float] = (-1.0, 4.0)  # C from 10 to the first to 10 to the second
-    values: int = Field(6, ge=2)  # of C, evenly spaced in powers
-    max_iter: int = Field(1000, ge=1)
-    tol: float = Field(1e-6, gt=0)  # largest component of the gradient of the mean loss
+    powers: tuple[float, float] = (-1.0, 4.0)
+    values: int = Field(6, ge=2)
     shots: int = Field(5, ge=1)  # labelled images per class
     draws: int = Field(5, ge=1)  # of them
     shot_c: float = Field(10.0, gt=0)  # C of the few
     train_images: int = Field(50_000, ge=2)  # at most
     level: int = Field(0, ge=0)  # of the labels; 0 is the finest
-
-    @model_validator(mode="after")
-    def _powers_ascend(self) -> "PrototypesConfig":
-        if self.powers[0] >= self.powers[1]:
-            raise ValueError(f"powers {list(self.powers)}: expected the smaller first")
-        return self
-
-    @property
-    def grid(self) -> list[float]:
-        """From the strongest penalty to the weakest."""
-        return [float(c) for c in 10 ** np.linspace(*self.powers, self.values)]
 
 
 @register_evaluation("prototypes")

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from sslbench.config import Settings
 from sslbench.nn.convergence import fit_converged
 
 SMALL = 2**30  # products that one thread is enough for
@@ -33,6 +35,26 @@ class Exactness(Protocol):
 
     @property
     def max_iter(self) -> int: ...
+
+
+class GridSettings(Settings):
+    """Which C are compared, and how exactly each is solved for."""
+
+    powers: tuple[float, float] = (-2.0, 4.0)  # C from 10 to the first to 10 to the second
+    values: int = Field(9, ge=1)  # of C, evenly spaced in powers; of one the first power
+    max_iter: int = Field(1000, ge=1)
+    tol: float = Field(1e-6, gt=0)  # largest component of the gradient of the mean loss
+
+    @model_validator(mode="after")
+    def _powers_ascend(self) -> "GridSettings":
+        if self.powers[0] >= self.powers[1]:
+            raise ValueError(f"powers {list(self.powers)}: expected the smaller first")
+        return self
+
+    @property
+    def grid(self) -> list[float]:
+        """From the strongest penalty to the weakest."""
+        return [float(c) for c in 10 ** np.linspace(*self.powers, self.values)]
 
 
 @dataclass(frozen=True)
