@@ -170,7 +170,7 @@ def test_a_momentum_copy_takes_no_gradient(toy: Path) -> None:
             },
             "another seen",
         ),
-        ({"terms": '{"toy": toy + self.steps}'}, "another loss in the log of step 9"),
+        ({"terms": '{"toy": toy + self.steps}'}, "another loss in the log of step 3"),
         ({"step": 'self.steps += 1; context.log("n", self.steps)'}, "another n in the log"),
     ],
 )

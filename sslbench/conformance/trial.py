@@ -35,7 +35,7 @@ class Outcome:
     log: Mapping[tuple[int, int], Tree]  # what train.jsonl says of the steps after, up to and with
 
     def difference(self, other: "Outcome") -> str | None:
-        """In words; None if there is none. Lines of the log count where both have them."""
+        """In words; None if there is none."""
         if self.state.keys() != other.state.keys():
             return f"other tensors: {', '.join(sorted(self.state.keys() ^ other.state.keys()))}"
         changed = [name for name, digest in self.state.items() if other.state[name] != digest]
@@ -44,8 +44,10 @@ class Outcome:
             return f"another {', '.join(changed[:3])}{more}"
         if self.encoder != other.encoder:
             return "another exported encoder"
-        for steps in sorted(self.log.keys() & other.log.keys()):
-            one, two = self.log[steps], other.log[steps]
+        if self.log.keys() != other.log.keys():
+            return f"other lines in the log: of steps {sorted(self.log)}, not {sorted(other.log)}"
+        for steps, one in self.log.items():
+            two = other.log[steps]
             names = [name for name in one | two if one.get(name) != two.get(name)]
             if names:
                 values = f"{one.get(names[0])} and {two.get(names[0])}"

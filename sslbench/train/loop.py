@@ -157,8 +157,9 @@ class _Trainer:
             self.method.load_state_dict(state["method"])
             self.update.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
-            self.epoch_started, self.readings.losses = state["epoch_started"], state["losses"]
+            self.epoch_started, self.context.logged = state["epoch_started"], state["logged"]
             self.checkup.restore(state["health"])
+            self.readings.restore(state["readings"], self.device)
             generators.restore(state["generators"], self.device)
         else:
             generators.seed_all(derive_seed(self.config.seed, "training"))
@@ -171,7 +172,8 @@ class _Trainer:
         self.checkpoints.check_room(whole_bytes(self.method) + adam)
 
     def save(self, began: float) -> None:
-        method = whole_state(self.method)
+        """A checkpoint; raises Diverged rather than keep what cannot go on."""
+        readings, method = self.readings.state(), whole_state(self.method)
         if not distributed.is_first():
             return
         state: dict[str, Any] = {
@@ -180,7 +182,8 @@ class _Trainer:
             "step": self.step,
             "seconds": self.seconds + time.monotonic() - began,
             "epoch_started": self.epoch_started,
-            "losses": self.readings.losses,
+            "logged": self.logged(),
+            "readings": readings,
             "health": self.checkup.state(),
             "generators": generators.states(self.device),
         }
@@ -214,7 +217,6 @@ class _Trainer:
                         self.write(epoch, began, {"health": signals})
                 on_progress(self.progress(epoch))
                 if self.agreed(stopped(), done):
-                    self.read(epoch, began)
                     self.save(began)
                     raise Interrupted(
                         f"interrupted at step {self.step} of {self.data.steps}; the same "
@@ -223,7 +225,6 @@ class _Trainer:
                 if done:
                     break
                 if self.agreed(time.monotonic() - saved > CHECKPOINT_SECONDS, done):
-                    self.read(epoch, began)
                     self.save(began)
                     saved = time.monotonic()
                 self.clock.lap("rest")
@@ -240,9 +241,11 @@ class _Trainer:
 
     def read(self, epoch: int, began: float) -> None:
         """A line of the log for the steps since the last; raises Diverged at the first bad one."""
-        if self.readings.wait:
-            logged = {name: float(value) for name, value in self.context.logged.items()}
-            self.write(epoch, began, {**self.readings.read(), **logged})
+        self.write(epoch, began, {**self.readings.read(), **self.logged()})
+
+    def logged(self) -> dict[str, float]:
+        """What the method wants to be seen, as it said last."""
+        return {name: float(value) for name, value in self.context.logged.items()}
 
     def write(self, epoch: int, began: float, values: dict[str, Any]) -> None:
         if not distributed.is_first():

@@ -7,7 +7,7 @@ from sslbench.checkpoints import Checkpoints
 from sslbench.health.verdict import Health
 
 CHECKPOINT = "checkpoint.pt"
-FORMAT = 3  # of what it keeps; 2 had torch's generator only
+FORMAT = 4  # of what it keeps; 3 had no steps that wait to be logged
 
 
 @dataclass(frozen=True)

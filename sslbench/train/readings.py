@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,10 +23,6 @@ class Readings:
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
 
     @property
-    def wait(self) -> bool:
-        return bool(self._waiting)
-
-    @property
     def full(self) -> bool:
         return len(self._waiting) >= READ_STEPS
 
@@ -42,24 +39,51 @@ class Readings:
 
         Raises Diverged at the first step with a number that is not finite.
         """
-        names = list(self._waiting[0][1])
-        rows = torch.stack(
-            [torch.stack([step[name].float() for name in names]) for _, step in self._waiting]
-        ).tolist()
+        rows = self._rows()
+        names = list(rows[0][1])
         terms = [name for name in names if name not in (GRADIENTS, WEIGHTS)]
-        read = [dict(zip(names, row, strict=True)) for row in rows]
-        for (step, _), values in zip(self._waiting, read, strict=True):
-            self._check(step + 1, values)
+        for step, values in rows:
             self.checkup.course.follow(step + 1, terms, values["loss"], values[WEIGHTS])
         self._waiting.clear()
-        means = {name: sum(values[name] for values in read) / len(read) for name in names}
+        means = {name: sum(values[name] for _, values in rows) / len(rows) for name in names}
         self.losses = {name: means[name] for name in terms}
         return {
             **self.losses,
             GRADIENTS: means[GRADIENTS],
-            f"largest_{GRADIENTS}": max(values[GRADIENTS] for values in read),
-            WEIGHTS: read[-1][WEIGHTS],
+            f"largest_{GRADIENTS}": max(values[GRADIENTS] for _, values in rows),
+            WEIGHTS: rows[-1][1][WEIGHTS],
         }
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint. Steps that wait go on waiting, so that it leaves no trace in the log.
+
+        Raises Diverged as ``read``: what cannot go on is not kept.
+        """
+        return {"losses": self.losses, "waiting": self._rows()}
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """What ``state`` gave."""
+        self.losses = state["losses"]
+        self._waiting = [
+            (step, {name: torch.tensor(value, device=device) for name, value in values.items()})
+            for step, values in state["waiting"]
+        ]
+
+    def _rows(self) -> list[tuple[int, dict[str, float]]]:
+        """The step and the values of all that wait. Raises Diverged."""
+        if not self._waiting:
+            return []
+        names = list(self._waiting[0][1])
+        read = torch.stack(
+            [torch.stack([step[name].float() for name in names]) for _, step in self._waiting]
+        ).tolist()
+        rows = [
+            (step, dict(zip(names, values, strict=True)))
+            for (step, _), values in zip(self._waiting, read, strict=True)
+        ]
+        for step, values in rows:
+            self._check(step + 1, values)
+        return rows
 
     def _check(self, step: int, values: Mapping[str, float]) -> None:
         bad = [name for name, value in values.items() if not isfinite(value)]

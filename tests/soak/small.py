@@ -91,14 +91,11 @@ def ended(number: int) -> int:
 
 
 def outcome(results: Path) -> dict[str, Any]:
-    """What a finished run must give whatever happened to it: weights, scores, outcomes.
-
-    Not the losses of its manifest: they are means since the last reading, and a checkpoint reads.
-    """
+    """What a finished run must give whatever happened to it: losses, weights, scores, outcomes."""
     found: dict[str, Any] = {}
     for path in sorted(results.glob("runs/*/manifest.json")):
         tree = json.loads(path.read_text())
-        found[path.parent.name] = (tree["status"], tree["encoder_digest"])
+        found[path.parent.name] = (tree["status"], tree["losses"], tree["encoder_digest"])
     for path in sorted(results.glob("runs/*/evaluations/*.json")):
         tree = json.loads(path.read_text())
         found[path.stem] = (tree["status"], tree["scores"], tree["chosen"], tree["outcomes_sha256"])
