@@ -140,11 +140,11 @@ def _cost(manifest: Manifest | None) -> Iterator[dict[str, Any]]:
     if manifest.config.get("method") == WEIGHTS:  # trained elsewhere, at a cost unknown
         yield {"status": "missing", **made}
         return
-    seconds = manifest.seconds
+    seconds, seen = manifest.seconds, manifest.images_seen  # seen none: nothing was trained
     devices = manifest.environment.devices if manifest.environment else 1
     values = {
         "seconds": seconds,
-        "images_per_second": manifest.images_seen / seconds if seconds > 0 else None,
+        "images_per_second": seen / seconds if seen and seconds > 0 else None,
         "device_hours": seconds * devices / 3600,
         "peak_memory_gib": manifest.peak_memory_gib,
         "parameters": manifest.parameters,
