@@ -25,7 +25,9 @@ def check_shape(spec: DatasetSpec, split: str, data: SplitData) -> None:
             f"{spec.name}, {split}: labels of shape {data.labels.shape} for {len(data.images)} "
             f"images, expected {(len(data.images), width)}"
         )
-    for level, column in zip(spec.levels, () if several else data.labels.T, strict=False):
+    if several:
+        return
+    for level, column in zip(spec.levels, data.labels.T, strict=True):
         if len(column) and not 0 <= column.min() <= column.max() < level.classes:
             raise DataError(
                 f"{spec.name}, {split}: {level.name} labels run from {column.min()} to "

@@ -40,8 +40,9 @@ def test_cost_stands_beside_the_scores(experiment: Any) -> None:
     assert (cost["peak_memory_gib"], cost["parameters"], cost["steps"]) == (1.5, 11, 9)
 
 
-def test_an_untrained_encoder_has_no_speed(experiment: Any) -> None:
-    experiment.row("random", pretrain={"seconds": 0.0})
+@pytest.mark.parametrize("seconds", [0.0, 0.001])  # to save it takes a moment
+def test_an_untrained_encoder_has_no_speed(experiment: Any, seconds: float) -> None:
+    experiment.row("random", pretrain={"seconds": seconds})
 
     found = {line["metric"]: line["status"] for line in lines(experiment, "pretrain")}
 
