@@ -34,13 +34,17 @@ class Kept:
 
 
 class GivenFeatures:
-    """Features of train and test; every tenth training image is held out."""
+    """Features of train and test; every tenth training image is held out.
+
+    ``stop``: the number of the call of ``progress`` that interrupts; what is run next goes on.
+    """
 
     def __init__(self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> None:
         self.device, self.seed, self.given = torch.device("cpu"), 0, {"train": train, "test": test}
         self.checkpoint = Kept()
         self.asked: list[str] = []
         self.seen: list[tuple[int, int]] = []
+        self.stop: int | None = None
 
     def features(self, encoder: Any, dataset: Any, split: str, layer: int = -1) -> Features:
         self.asked.append(split)
@@ -52,6 +56,8 @@ class GivenFeatures:
 
     def progress(self, done: int, total: int) -> None:
         self.seen.append((done, total))
+        if len(self.seen) == self.stop:
+            raise Interrupted("stop")
 
 
 def spec_of(classes: int, task: str = "classification") -> DatasetSpec:

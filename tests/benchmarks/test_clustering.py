@@ -141,14 +141,7 @@ def test_stopped_and_resumed_equals_never_stopped(clustered, given, stop):
     config = ClusteringConfig(restarts=3)
     whole = clustered(config, data).table
     context = given(data, data)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         clustered(config, data, context=context)
     assert clustered(config, data, context=context).table.equals(whole)

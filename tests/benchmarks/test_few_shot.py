@@ -143,14 +143,7 @@ def test_an_interrupted_run_goes_on_as_if_never_stopped(run, given, blobs, stop)
     data = blobs(200, 4, 2.5, 0), blobs(60, 4, 2.5, 1)
     whole, uncut = run(SMALL, *data, 4)
     context = given(*data)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         run(SMALL, *data, 4, context)
     resumed, _ = run(SMALL, *data, 4, context)

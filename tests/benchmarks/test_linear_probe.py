@@ -149,14 +149,7 @@ def test_stopped_and_resumed_equals_never_stopped(given, measure, blobs, selecti
     probe = LinearProbe(LinearProbeConfig(epochs=8, batch_size=200, selection=selection))
     whole = measure(probe, given(*data), 6)
     context = given(*data)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         measure(probe, context, 6)
     resumed = measure(probe, context, 6)

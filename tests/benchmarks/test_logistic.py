@@ -146,14 +146,7 @@ def test_stopped_and_resumed_equals_never_stopped(given, measure, blobs, selecti
     evaluation = Logistic(LogisticConfig(selection=selection))
     whole = measure(evaluation, given(*data), 4)
     context = given(*data)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         measure(evaluation, context, 4)
     resumed = measure(evaluation, context, 4)

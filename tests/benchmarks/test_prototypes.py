@@ -121,14 +121,7 @@ def test_stopped_and_resumed_equals_never_stopped(probed, given, blobs, stop):
     left, _ = artifacts(torch.randn(10, 8, generator=torch.Generator().manual_seed(1)))
     whole = probed(train, test, left, 4)
     context = given(train, test)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         probed(train, test, left, 4, context=context)
     resumed = probed(train, test, left, 4, context=context)

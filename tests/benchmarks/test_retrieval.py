@@ -153,14 +153,7 @@ def test_stopped_and_resumed_equals_never_stopped(lent, measure, data, monkeypat
     evaluation = Retrieval(RetrievalConfig())
     whole = measure(evaluation, lent(*data), 6)
     context = lent(*data)
-    progress = context.progress
-
-    def stopping(done, total):
-        progress(done, total)
-        if len(context.seen) == stop:
-            raise Interrupted("stop")
-
-    context.progress = stopping
+    context.stop = stop
     with pytest.raises(Interrupted):
         measure(evaluation, context, 6)
     assert measure(evaluation, context, 6).table.equals(whole.table)
