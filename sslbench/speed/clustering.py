@@ -23,7 +23,7 @@ class Hierarchy:
     dim: int = 128
     sizes: tuple[int, ...] = (3000, 2000, 1000)
     iterations: int = 20
-    rounds: int = 1  # a round takes minutes
+    rounds: int = 3  # each takes minutes
 
     def features(self) -> Tensor:
         """Unit rows, of twice as many kinds as there are clusters: N x D."""
