@@ -1,7 +1,8 @@
 """A suite's tables and records for the repository: ``python -m sslbench.publish quick``.
 
 ``quick=quick-all`` publishes under another name, where a suite was run with several selections of
-methods; ``speed``, ``soak`` and ``scale`` stand for what those make targets wrote. Used by
+methods or on several machines; ``speed``, ``soak`` and ``scale`` stand for what those make targets
+wrote. Used by
 ``make results`` and its like; also puts the tables into README.md and the pages of ``docs/``,
 between their marks. ``run`` never reads what is written here. What intervals and tests are computed
 from goes along, for it is small, and so does the page of ``sslbench report`` if there is one; all
@@ -60,14 +61,18 @@ def publish(
     return copied
 
 
-def publish_measured(name: str, local: Path = LOCAL, published: Path = PUBLISHED) -> list[Path]:
-    """``results/NAME``: the records of what is no suite, and its tables. Raises StoreError."""
-    record, tables = local / name / f"{name}.json", sorted((local / name).glob("*.md"))
+def publish_measured(
+    target: str, local: Path = LOCAL, published: Path = PUBLISHED, name: str = ""
+) -> list[Path]:
+    """``results/NAME``: the records of what is no suite, and its tables. NAME: the make target, if
+    empty. Raises StoreError.
+    """
+    record, tables = local / target / f"{target}.json", sorted((local / target).glob("*.md"))
     if not record.exists() or not tables:
         missing = record.with_suffix(".md") if record.exists() else record
-        raise StoreError(f"{missing} is not there: make {name}")
-    files = [*sorted((local / name).glob("*.json")), *tables]
-    return [_copy(path, published / name / path.name) for path in files]
+        raise StoreError(f"{missing} is not there: make {target}")
+    files = [*sorted((local / target).glob("*.json")), *tables]
+    return [_copy(path, published / (name or target) / path.name) for path in files]
 
 
 def quote(name: str, page: Path, published: Path = PUBLISHED) -> None:
@@ -96,8 +101,8 @@ if __name__ == "__main__":
         for argument in sys.argv[1:]:
             suite, _, name = argument.partition("=")
             name = name or suite
-            measured = suite in MEASURED
-            files = publish_measured(suite) if measured else publish(suite, name=name)
+            made = publish_measured if suite in MEASURED else publish
+            files = made(suite, name=name)
             print(f"{name}: {len(files)} files in {PUBLISHED / name}")
             for page in (Path("README.md"), *sorted(Path("docs").glob("*.md"))):
                 quote(name, page)

@@ -71,3 +71,5 @@ def test_what_was_timed_is_copied_and_what_was_not_is_named(tmp_path: Path) -> N
     (local / "speed" / "speed.md").write_text("| a |")
     publish_measured("speed", local, published)
     assert (published / "speed" / "speed.md").read_text() == "| a |"
+    publish_measured("speed", local, published, name="speed-of-another-machine")
+    assert (published / "speed-of-another-machine" / "speed.md").read_text() == "| a |"

@@ -7,19 +7,15 @@ GPU is never waited for; only those images are worked on.
 
 import math
 from collections.abc import Callable
-from functools import cache
 from itertools import permutations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
-from sslbench.data.geometry import at_a_time, sandwich
+from sslbench.data.geometry import at_a_time
 from sslbench.data.random import Column, normals
 from sslbench.data.recipe import Blur, Jitter, Look
-
-_BAND = 16  # output pixels that a large image's blur makes at a time
-_NARROW = 3  # so many times a band's input an image must be, to be blurred in bands
 
 Transform = Callable[[Tensor, Tensor], Tensor]  # some images and their rows of the table
 
@@ -162,13 +158,7 @@ def blur_images(images: Tensor, setting: Blur, table: Tensor, image_size: int) -
     radius = blur_radius(high, min(images.shape[-2:]))
 
     def blurred(some: Tensor, uniform: Tensor) -> Tensor:
-        sigma = low + (high - low) * uniform[:, Column.BLUR_SIGMA]
-        height, width = some.shape[-2:]
-        if min(height, width) >= _NARROW * (2 * radius + _BAND):
-            return blurred_in_bands(some, sigma, radius)
-        rows = blur_weights(sigma, height, radius)
-        columns = rows if height == width else blur_weights(sigma, width, radius)
-        return sandwich(some, rows, columns)
+        return gaussian_blurred(some, low + (high - low) * uniform[:, Column.BLUR_SIGMA], radius)
 
     _change(images, table, _drawn(table, Column.BLUR, setting.p), blurred)
 
@@ -178,10 +168,14 @@ def blur_radius(sigma: float, side: int) -> int:
     return min(max(1, math.ceil(3 * sigma)), side - 1)
 
 
-def blur_weights(sigma: Tensor, side: int, radius: int) -> Tensor:
-    """N x side x side: a column holds the share of every input pixel in an output pixel."""
-    taps = _taps(side, radius).to(sigma.device)
-    return (blur_kernel(sigma, radius) @ taps.flatten(1)).view(len(sigma), side, side)
+def gaussian_blurred(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Each of N images by a kernel of its own: a convolution each way, every channel a group."""
+    n, channels, height, width = images.shape
+    kernel = blur_kernel(sigma, radius).repeat_interleave(channels, 0)  # NC x taps
+    padded = pad(images, (radius,) * 4, mode="reflect")
+    groups = padded.reshape(1, n * channels, height + 2 * radius, width + 2 * radius)
+    wide = conv2d(groups, kernel[:, None, None, :], groups=n * channels)
+    return conv2d(wide, kernel[:, None, :, None], groups=n * channels).view(images.shape)
 
 
 def blur_kernel(sigma: Tensor, radius: int) -> Tensor:
@@ -190,39 +184,3 @@ def blur_kernel(sigma: Tensor, radius: int) -> Tensor:
     kernel = (-0.5 * (offset / sigma[:, None]) ** 2).exp()
     kernel /= kernel.sum(1, keepdim=True)
     return kernel
-
-
-def blurred_in_bands(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """The blur of large images, a band of output pixels at a time.
-
-    A band needs ``2 * radius`` pixels more than it has, so that most of the products with dense
-    weights, which are products with zeros, are left out.
-    """
-    n, channels, height, width = images.shape
-    kernel = blur_kernel(sigma, radius)
-    weights = kernel.new_zeros(n, _BAND + 2 * radius, _BAND)
-    for column in range(_BAND):
-        weights[:, column : column + 2 * radius + 1, column] = kernel
-    padded = pad(images, (radius,) * 4, mode="reflect").flatten(1, 2)
-    wide = images.new_empty(n, channels, height + 2 * radius, width)
-    for start in range(0, width, _BAND):
-        seen, made = padded[:, :, start : start + _BAND + 2 * radius], wide.flatten(1, 2)
-        part = made[:, :, start : start + _BAND]
-        part.copy_(torch.bmm(seen, weights[:, : seen.shape[2], : part.shape[2]]))
-    blurred = torch.empty_like(images)
-    for start in range(0, height, _BAND):
-        rows, part = (
-            wide[:, :, start : start + _BAND + 2 * radius],
-            blurred[:, :, start : start + _BAND],
-        )
-        columns = weights[:, None, : rows.shape[2], : part.shape[2]].mT
-        part.copy_(torch.matmul(columns, rows))
-    return blurred
-
-
-@cache
-def _taps(side: int, radius: int) -> Tensor:
-    """Taps x side x side: 1 where an input pixel is that tap of an output pixel, reflected."""
-    seen = torch.arange(-radius, radius + 1)[:, None] + torch.arange(side)  # taps x side
-    seen = (side - 1) - ((side - 1) - seen.abs()).abs()
-    return (seen[:, None, :] == torch.arange(side)[:, None]).float()

@@ -11,14 +11,10 @@ from torchvision.transforms.v2 import functional as tv
 from sslbench.data.colour import (
     blended,
     blur_radius,
-    blur_weights,
-    blurred_in_bands,
     colour,
+    gaussian_blurred,
     hue_shifted,
     jitter_factors,
-)
-from sslbench.data.geometry import (
-    sandwich,
 )
 from sslbench.data.random import COLUMNS, Column, uniforms
 from sslbench.data.recipe import (
@@ -120,10 +116,10 @@ def test_grayscale_and_solarize_are_torchvisions(images: Tensor) -> None:
 @pytest.mark.parametrize("sigma", [0.02, 0.3, 1.0, 3.0])
 def test_blur_is_torchvisions(images: Tensor, sigma: float) -> None:
     radius = blur_radius(sigma, 32)
-    weights = blur_weights(torch.full((len(images),), sigma), 32, radius)
     taps = 2 * radius + 1
     expected = [tv.gaussian_blur(image, [taps, taps], [sigma, sigma]) for image in unit(images)]
-    assert differences(sandwich(unit(images), weights, weights), expected).max() < EXACT
+    found = gaussian_blurred(unit(images), torch.full((len(images),), sigma), radius)
+    assert differences(found, expected).max() < EXACT
 
 
 def test_the_radius_of_the_blur_suffices_for_its_largest_sigma(pictures: Pictures) -> None:
@@ -151,9 +147,12 @@ def test_noise_has_its_standard_deviation_and_is_clamped() -> None:
     assert loud.max() == 1
 
 
-@pytest.mark.parametrize("shape", [(97, 131), (224, 224), (96, 110)])
-def test_a_blur_in_bands_is_that_of_dense_weights(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(97, 131), (224, 224), (7, 9)])
+def test_every_image_is_blurred_by_its_own_sigma(shape: tuple[int, int]) -> None:
     images, sigma, radius = torch.rand(3, 3, *shape), torch.tensor([0.1, 1.0, 2.0]), 6
-    rows, columns = (blur_weights(sigma, side, radius) for side in shape)
-    found = blurred_in_bands(images, sigma, radius)
-    torch.testing.assert_close(found, sandwich(images, rows, columns), rtol=0, atol=1e-6)
+    expected = [
+        tv.gaussian_blur(image, [13, 13], [float(s), float(s)])
+        for image, s in zip(images, sigma, strict=True)
+    ]
+    found = gaussian_blurred(images, sigma, radius)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-6)
