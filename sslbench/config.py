@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_origin
 
 import yaml
@@ -144,6 +146,11 @@ def parse_value(text: str, source: str) -> Any:
 
 def load_yaml(text: str, source: str) -> Tree:
     """A YAML file whose top level is a mapping."""
+    return deepcopy(_mapping_of(text, source))
+
+
+@lru_cache(maxsize=256)  # planning asks for a method's file once a row, and parsing takes 40 ms
+def _mapping_of(text: str, source: str) -> Tree:
     tree = parse_value(text, source)
     if tree is None:
         return {}

@@ -8,9 +8,11 @@ when its plugin is first asked for.
 
 import difflib
 import pkgutil
+import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module, resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any, Generic, TypeVar
 
 from sslbench.config import load_yaml
@@ -33,7 +35,7 @@ class Catalogue:
         """The module of every plugin, by the plugin's name."""
         path = import_module(self.package).__path__
         found = {m.name: f"{self.package}.{m.name}" for m in pkgutil.iter_modules(path)}
-        for point in entry_points(group=self.package):
+        for point in _points(self.package, tuple(sys.path)):
             if point.name in found:
                 raise self._twice(point.name, found[point.name], point.module)
             found[point.name] = point.module
@@ -65,6 +67,13 @@ class Catalogue:
 
     def _twice(self, name: str, one: str, other: str) -> PluginError:
         return PluginError(f"{self.kind} {name!r} is registered twice: by {one} and by {other}")
+
+
+@cache  # planning asks a thousand times, and each time every installed package would be looked at
+def _points(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """What packages on the import path announce."""
+    del path
+    return entry_points(group=group)
 
 
 def _check_layers(tree: dict[str, Any], source: str) -> None:

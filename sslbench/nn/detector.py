@@ -26,6 +26,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 from sslbench.config import Settings
 from sslbench.errors import ConfigError
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.layers import map_shapes
 
 PROBE = 128  # pixels of a side; every stride in use divides it
 LEAST_LEVELS = 3  # maps that a pyramid is built on
@@ -120,7 +121,7 @@ def strides(encoder: Encoder) -> list[int]:
 
     Raises ConfigError if timm gives no maps of this network.
     """
-    return [PROBE // feature_map.shape[-1] for feature_map in _probe(encoder)]
+    return [PROBE // shape[-1] for shape in _shapes(encoder)]
 
 
 def usable_strides(encoder: Encoder, config: DetectorConfig) -> list[int]:
@@ -139,19 +140,13 @@ def usable_strides(encoder: Encoder, config: DetectorConfig) -> list[int]:
     return usable
 
 
-@torch.no_grad()
-def _probe(encoder: Encoder) -> list[Tensor]:
-    was_training = encoder.training
-    encoder.eval()  # statistics of batch norm must not see the probe
+def _shapes(encoder: Encoder) -> list[torch.Size]:
     try:
-        return encoder.feature_maps(torch.zeros(1, 3, PROBE, PROBE, device=encoder.mean.device))
-    except (AttributeError, NotImplementedError, AssertionError) as error:
+        return map_shapes(encoder, PROBE, PROBE)
+    except ConfigError as error:
         raise ConfigError(
-            f"encoder {encoder.config.name!r} gives no feature maps ({error}), and detection needs "
-            "them. Use a convolutional network of timm"
+            f"{error}, and detection needs them. Use a convolutional network of timm"
         ) from error
-    finally:
-        encoder.train(was_training)
 
 
 # What gives maps, their anchors, what cuts regions out, what reads those, the width of that.
@@ -160,7 +155,7 @@ Parts = tuple[nn.Module, AnchorGenerator, MultiScaleRoIAlign, nn.Module, int]
 
 def _fpn(encoder: Encoder, config: DetectorConfig) -> Parts:
     used = usable_strides(encoder, config)
-    widths = [of.shape[1] for of in _probe(encoder)[-len(used) :]]
+    widths = [shape[1] for shape in _shapes(encoder)[-len(used) :]]
     backbone = _Pyramid(encoder, widths, config)
     levels = [*used, 2 * used[-1]]  # one more by sub-sampling
     ratios = (config.anchor_ratios,) * len(levels)
@@ -207,7 +202,7 @@ def _c4(encoder: Encoder, config: DetectorConfig) -> Parts:
             f"head: c4 needs a ResNet, whose layer4 reads the regions; {encoder.config.name!r} has "
             "none. Use head: fpn"
         )
-    width, stride = _probe(encoder)[-2].shape[1], strides(encoder)[-2]
+    width, stride = _shapes(encoder)[-2][1], strides(encoder)[-2]
     sizes = (tuple(scale * stride for scale in config.anchor_scales),)
     anchors = AnchorGenerator(sizes, (config.anchor_ratios,))
     # Twice the bins, for stage 5 halves them.

@@ -5,7 +5,7 @@ import torch
 
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.encoder import Encoder
-from sslbench.nn.layers import no_such_layer
+from sslbench.nn.layers import map_shapes, no_such_layer
 
 RESNET = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 24]}
 VIT = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 2, "num_heads": 3}
@@ -43,3 +43,14 @@ def test_a_network_without_maps_has_its_output_only():
     encoder.network = Bare()
     assert no_such_layer(encoder, -1) is None
     assert "gives no feature maps" in no_such_layer(encoder, 0)
+
+
+def test_planning_many_rows_puts_one_blank_image_of_a_size_through_an_encoder(monkeypatch):
+    encoder = Encoder(EncoderConfig(name="resnet18", options=RESNET, stem="small"))
+    given = []
+    maps = encoder.feature_maps
+    monkeypatch.setattr(encoder, "feature_maps", lambda x: given.append(x.shape) or maps(x))
+    for _ in range(3):
+        assert map_shapes(encoder, 64, 64)[-1] == (1, 24, 8, 8)
+        assert map_shapes(encoder, 32, 64)[-1] == (1, 24, 4, 8)
+    assert given == [(1, 3, 64, 64), (1, 3, 32, 64)]
