@@ -30,6 +30,7 @@ lint: .venv/ready
 
 results: .venv/ready
 	$(RUN) ablate pair-selection
+	$(RUN) ablate paths
 	$(RUN) run --suite quick --methods all
 	.venv/bin/python -m sslbench.publish quick=quick-all
 	$(RUN) run --suite quick
@@ -38,7 +39,7 @@ results: .venv/ready
 	$(RUN) run --suite cifar10-mini --methods hcsc,pcl,moco,simclr --seeds 0,1,2 --data "$(DATA)"
 	$(RUN) report quick
 	env -u SSLBENCH_DATA $(RUN) report cifar10-mini  # without photographs, which are not ours to publish
-	.venv/bin/python -m sslbench.publish quick hierarchy cost cifar10-mini pair-selection
+	.venv/bin/python -m sslbench.publish quick hierarchy cost cifar10-mini pair-selection paths
 	for size in 1280,900=report 390,844=report-phone; do chromium --headless --no-sandbox --hide-scrollbars \
 		--window-size=$${size%=*} --screenshot=results/pictures/$${size#*=}.png results/quick/report.html; done
 	.venv/bin/python -m sslbench.report.pictures results/pictures/embedded.png
