@@ -2,12 +2,11 @@
 
 ``quick=quick-all`` publishes under another name, where a suite was run with several selections of
 methods or on several machines; ``speed``, ``soak`` and ``scale`` stand for what those make targets
-wrote. Used by
-``make results`` and its like; also puts the tables into README.md and the pages of ``docs/``,
-between their marks. ``run`` never reads what is written here. What intervals and tests are computed
-from goes along, for it is small, and so does the page of ``sslbench report`` if there is one; all
-outcomes, features and weights stay behind: they are large, and can be made again by the command
-under each table.
+wrote. Used by ``make results`` and its like; also puts the tables into README.md and the pages of
+``docs/``, between their marks. ``run`` never reads what is written here. What intervals and tests
+are computed from goes along, for it is small, and so does the page of ``sslbench report`` if there
+is one; all outcomes, features and weights stay behind: they are large, and can be made again by the
+command under each table.
 """
 
 import shutil

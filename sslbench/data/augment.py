@@ -132,8 +132,8 @@ def geometry(image: Tensor, look: Look, size: int, row: Tensor) -> Tensor:
     ``image`` is 3 x H x W, uint8, of any size; ``row`` (columns) its uniforms.
     """
     crop = resized_crop(image, look, size, row)
-    if row[Column.ROTATE] < look.rotate.p:
-        _, degrees = rotation(look.rotate, row[None])
+    rows, degrees = rotation(look.rotate, row[None])
+    if len(rows):
         crop = rotated(crop[None].float(), degrees)[0].round_().to(torch.uint8)
     return crop
 

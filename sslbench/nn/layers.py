@@ -10,6 +10,7 @@ import torch
 
 from sslbench.errors import ConfigError
 from sslbench.nn.encoder import Encoder
+from sslbench.nn.modes import measuring
 
 OUTPUT = -1
 PROBE = 64  # pixels of a side, where the network does not fix it
@@ -35,7 +36,6 @@ def no_such_layer(encoder: Encoder, *layers: int) -> str | None:
     )
 
 
-@torch.no_grad()
 def map_shapes(encoder: Encoder, height: int, width: int) -> list[torch.Size]:
     """Of the feature maps of one blank image, finest first: 1 x C_i x H_i x W_i.
 
@@ -45,14 +45,11 @@ def map_shapes(encoder: Encoder, height: int, width: int) -> list[torch.Size]:
     seen = _SEEN.setdefault(encoder, {})
     if (height, width) not in seen:
         blank = torch.zeros(1, 3, height, width, device=encoder.mean.device)
-        was_training = encoder.training
-        encoder.eval()  # statistics of batch norm must not see it
         try:
-            seen[height, width] = [of.shape for of in encoder.feature_maps(blank)]
+            with measuring(encoder):
+                seen[height, width] = [of.shape for of in encoder.feature_maps(blank)]
         except (AttributeError, NotImplementedError, AssertionError) as error:
             raise ConfigError(
                 f"encoder {encoder.config.name!r} gives no feature maps ({error})"
             ) from error
-        finally:
-            encoder.train(was_training)
     return seen[height, width]
