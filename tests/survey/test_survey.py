@@ -21,7 +21,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 # Where the miniature differs from the suite: how many images there are, and how long and how wide
 # everything is. Protocols, recipes and rules are the suite's.
 # Small batches, so that one pass over the few images makes several steps: a pass starts processes.
-PROBE = "{epochs: 2, epoch_steps: 20, batch_size: 4, lr_per_batch: null}"
+PROBE = "{epochs: 2, epoch_steps: 12, batch_size: 4, lr_per_batch: null}"
 DETECTION = {
     "trials": "1",
     "short_sides": "[96, 128]",
@@ -31,7 +31,7 @@ DETECTION = {
     "batch_size": "2",
     "detector.fpn_width": "16",
     "detector.head_width": "32",
-    "detector.proposals": "50",
+    "detector.proposals": "10",
     "detector.score_threshold": "0.0",
 }
 SEMI_SUPERVISED = "{epochs: 2, batch_size: 8}"
