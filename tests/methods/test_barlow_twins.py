@@ -7,12 +7,8 @@ from sslbench.api import Batch, DataInfo
 from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.methods.barlow_twins import BarlowTwins, barlow_terms
-from sslbench.nn import Encoder, EncoderConfig
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
+from sslbench.nn import Encoder
+from tests.methods.small import DATA, SMALL
 
 
 def embeddings(count=7, dim=5, seed=0, scale=3.0):

@@ -10,24 +10,8 @@ from torch import nn
 from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-class Rows(nn.Module):
-    """An encoder of rows of numbers."""
-
-    def __init__(self, dim=5):
-        super().__init__()
-        self.layer, self.dim = nn.Linear(dim, dim), dim
-
-    def forward(self, rows):
-        return self.layer(rows)
+from sslbench.nn import Encoder
+from tests.methods.small import DATA, SMALL, Rows, image_batch, rows_batch
 
 
 def at(progress=0.0):
@@ -49,16 +33,6 @@ def bare(dtype=torch.float64):
     return method.to(dtype)
 
 
-def batch(count=6, seed=1, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    views = [torch.randn(count, 5, generator=generator, dtype=dtype) for _ in range(2)]
-    return Batch(tuple(views), torch.arange(count))
-
-
-def images():
-    return Batch((IMAGES, IMAGES.flip(3)), torch.arange(16))
-
-
 def squared(one, other):
     """The squared distance of two rows at unit length."""
     one, other = one.tolist(), other.tolist()
@@ -67,7 +41,7 @@ def squared(one, other):
 
 
 def test_the_loss_equals_a_loop_over_images_and_directions():
-    method, given = bare(), batch()
+    method, given = bare(), rows_batch()
     total = 0.0
     for row in range(6):
         for first, second in ((0, 1), (1, 0)):
@@ -90,14 +64,14 @@ def test_a_prediction_that_is_its_target_costs_nothing_and_one_opposite_costs_fo
                 strict=True,
             ):
                 copied.copy_(sign * own)
-        view = batch().views[0]
+        view = rows_batch().views[0]
         (term,) = method.loss(Batch((view, view), torch.arange(6)), at()).values()
         assert term.item() == pytest.approx(cost, abs=1e-12)
 
 
 def test_no_gradient_reaches_the_momentum_encoder_and_one_reaches_all_else():
     method = make()
-    terms = method.loss(images(), at())
+    terms = method.loss(image_batch(), at())
     assert set(terms) == {"squared_distance"}
     terms["squared_distance"].backward()
     copies = {id(p) for p in method.momentum_encoder.parameters()}
@@ -112,7 +86,7 @@ def test_the_momentum_encoder_moves_after_the_step_and_ever_more_slowly(progress
     with torch.no_grad():
         for parameter in [*method.encoder.parameters(), *method.projector.parameters()]:
             parameter += 1
-    method.loss(images(), at(progress))
+    method.loss(image_batch(), at(progress))
     for was, now in zip(before, method.momentum_encoder.parameters(), strict=True):
         assert torch.equal(was, now)
     method.on_step_end(at(progress))
@@ -123,7 +97,7 @@ def test_the_momentum_encoder_moves_after_the_step_and_ever_more_slowly(progress
 
 def test_each_view_has_batch_statistics_of_its_own_in_both_encoders():
     method = make()
-    method.loss(images(), at())
+    method.loss(image_batch(), at())
     norms = [m for m in method.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     assert {int(norm.num_batches_tracked) for norm in norms} == {2}
 
@@ -138,7 +112,7 @@ def test_the_heads_are_twice_as_wide_as_a_feature_and_end_without_norm_and_bias(
 
 
 def test_bfloat16_gives_the_loss_within_a_twentieth_in_float32():
-    given = batch(64, dtype=torch.float32)
+    given = rows_batch(64, dtype=torch.float32)
     method = bare(torch.float32)
     (full,) = method.loss(given, at()).values()
     with torch.autocast("cpu", torch.bfloat16):
@@ -148,7 +122,7 @@ def test_bfloat16_gives_the_loss_within_a_twentieth_in_float32():
 
 
 def test_equal_images_cost_what_one_of_them_does():
-    method, one = bare(), batch(1)
+    method, one = bare(), rows_batch(1)
     many = Batch(tuple(view.expand(6, 5) for view in one.views), torch.arange(6))
     (alone,), (together,) = (method.loss(b, at()).values() for b in (one, many))
     assert together.item() == pytest.approx(alone.item(), abs=1e-12)
@@ -156,10 +130,10 @@ def test_equal_images_cost_what_one_of_them_does():
 
 def test_state_survives_a_checkpoint():
     method, other = make(), make(seed=1)
-    method.loss(images(), at())
+    method.loss(image_batch(), at())
     method.on_step_end(at())
     other.load_state_dict(method.state_dict())
-    (one,), (two,) = (m.loss(images(), at()).values() for m in (method, other))
+    (one,), (two,) = (m.loss(image_batch(), at()).values() for m in (method, other))
     assert one.item() == two.item()
 
 

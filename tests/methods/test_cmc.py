@@ -13,9 +13,9 @@ from sslbench.nn import Encoder, EncoderConfig, unit
 from sslbench.plan import Environs, plan
 from sslbench.registry import METHODS
 from sslbench.suite import load_suite
+from tests.methods.small import IMAGENET, Draws
 
 DATA = DataInfo(images=48, batch_size=8, image_size=16, epochs=10, steps_per_epoch=6)
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
 SPLIT = EncoderConfig(
     name="resnet18",
     stem="small",
@@ -24,18 +24,6 @@ SPLIT = EncoderConfig(
 )
 INDEX = torch.arange(0, 48, 6)
 BANKS = {"contrast": "memory bank"}
-
-
-class Draws:
-    """Integers from one generator; keeps what it gave."""
-
-    def __init__(self, seed=7):
-        self.generator = torch.Generator().manual_seed(seed)
-        self.given = []
-
-    def integers(self, high, rows, *shape):
-        self.given.append(torch.randint(high, (rows, *shape), generator=self.generator))
-        return self.given[-1]
 
 
 def scaled(data=DATA, **params):

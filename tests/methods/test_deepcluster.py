@@ -10,15 +10,9 @@ from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.methods.deepcluster import cluster_prediction
-from sslbench.nn import Encoder, EncoderConfig, kmeans, unit
+from sslbench.nn import Encoder, kmeans, unit
 from sslbench.registry import METHODS
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+from tests.methods.small import DATA, IMAGENET, IMAGES, SMALL, image_batch
 
 
 def scaled(data=DATA, **params):
@@ -44,12 +38,6 @@ def at(method, epoch=0):
         return features
 
     return SimpleNamespace(epoch=epoch, embed=embed, calls=calls)
-
-
-def batch(local=0, size=8, images=slice(0, 64, 4)):
-    index = torch.arange(64)[images]
-    rows = IMAGES[index]
-    return Batch((rows, rows.flip(3), *[rows[..., :size, :size]] * local), index)
 
 
 def rows(count, dim=6, seed=0):
@@ -115,7 +103,7 @@ def test_a_step_replaces_the_rows_of_its_images_in_the_bank_of_each_full_view():
     method = make()
     method.on_epoch_start(at(method))
     before = [bank.features.clone() for bank in method.banks]
-    method.loss(batch(2), at(method))
+    method.loss(image_batch(4), at(method))
     seen = torch.zeros(64, dtype=torch.bool)
     seen[::4] = True
     for bank, old in zip(method.banks, before, strict=True):
@@ -129,7 +117,7 @@ def test_a_step_replaces_the_rows_of_its_images_in_the_bank_of_each_full_view():
 def test_each_head_clusters_the_bank_of_its_view_by_cosine():
     method = make()
     method.on_epoch_start(at(method))
-    method.loss(batch(), at(method))
+    method.loss(image_batch(), at(method))
     method.on_epoch_start(at(method, 1))
     for head, level in enumerate(method.clusters.levels()):
         bank = method.banks[head % 2].features
@@ -146,7 +134,7 @@ def test_each_head_clusters_the_bank_of_its_view_by_cosine():
 def test_the_term_is_the_mean_over_heads_of_every_views_prediction():
     method = make()
     method.on_epoch_start(at(method))
-    given = batch(2)
+    given = image_batch(4)
     terms = method.loss(given, at(method))
     assert set(terms) == {"cluster_prediction"}
     heads = []
@@ -163,7 +151,7 @@ def test_the_term_is_the_mean_over_heads_of_every_views_prediction():
 def test_gradients_reach_encoder_and_head_and_there_is_nothing_else_to_learn():
     method = make()
     method.on_epoch_start(at(method))
-    method.loss(batch(), at(method))["cluster_prediction"].backward()
+    method.loss(image_batch(), at(method))["cluster_prediction"].backward()
     assert all(parameter.grad.isfinite().all() for parameter in method.parameters())
     assert {name.split(".")[0] for name, _ in method.named_parameters()} == {"encoder", "head"}
 
@@ -171,7 +159,7 @@ def test_gradients_reach_encoder_and_head_and_there_is_nothing_else_to_learn():
 def test_equal_images_in_a_batch_give_a_finite_step():
     method = make()
     method.on_epoch_start(at(method))
-    views = tuple(view[:1].expand(16, -1, -1, -1) for view in batch().views)
+    views = tuple(view[:1].expand(16, -1, -1, -1) for view in image_batch().views)
     assert method.loss(Batch(views, torch.arange(16)), at(method))["cluster_prediction"].isfinite()
 
 
@@ -193,7 +181,7 @@ def test_state_keeps_its_shapes():
     method = make()
     shapes = {name: value.shape for name, value in method.state_dict().items()}
     method.on_epoch_start(at(method))
-    method.loss(batch(), at(method))
+    method.loss(image_batch(), at(method))
     assert {name: value.shape for name, value in method.state_dict().items()} == shapes
 
 
@@ -228,4 +216,4 @@ def test_every_variant_gives_a_finite_step():
     for entry in METHODS.defaults("deepcluster")["variants"].values():
         method = make(**entry.get("params", {}))
         method.on_epoch_start(at(method))
-        assert method.loss(batch(6, size=7), at(method))["cluster_prediction"].isfinite()
+        assert method.loss(image_batch(8, size=7), at(method))["cluster_prediction"].isfinite()

@@ -11,15 +11,9 @@ from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.methods.dino import CosineLayer, self_distillation
-from sslbench.nn import Encoder, EncoderConfig
+from sslbench.nn import Encoder
 from sslbench.registry import METHODS
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+from tests.methods.small import DATA, IMAGENET, SMALL, image_batch
 
 
 def scaled(data=DATA, **params):
@@ -31,11 +25,6 @@ def make(**params):
     torch.manual_seed(0)
     config = scaled(**{"dim": 16, "outputs": 12, **params})
     return methods.get("dino")(Encoder(SMALL), config, DATA)
-
-
-def batch(local=0, size=8):
-    views = (IMAGES, IMAGES.flip(3), *[IMAGES[..., :size, :size]] * local)
-    return Batch(views, torch.arange(16))
 
 
 def at(step=20, steps=40):
@@ -118,7 +107,7 @@ def test_a_lone_view_is_refused():
 def test_a_step_gives_one_finite_term_whose_gradient_reaches_the_student_alone():
     for local in (0, 3):
         method = make(batch_norm=bool(local))
-        terms = method.loss(batch(local), at())
+        terms = method.loss(image_batch(2 + local), at())
         assert set(terms) == {"self_distillation"}
         terms["self_distillation"].backward()
         assert terms["self_distillation"].isfinite()
@@ -129,7 +118,7 @@ def test_a_step_gives_one_finite_term_whose_gradient_reaches_the_student_alone()
 
 def test_a_batch_of_equal_images_gives_a_finite_step():
     method = make()
-    views = tuple(view[:1].expand(16, -1, -1, -1) for view in batch().views)
+    views = tuple(view[:1].expand(16, -1, -1, -1) for view in image_batch().views)
     loss = method.loss(Batch(views, torch.arange(16)), at())["self_distillation"]
     loss.backward()
     assert loss.isfinite()
@@ -150,7 +139,7 @@ def test_the_teacher_starts_equal_and_follows_after_the_step():
             assert torch.equal(leader, follower)
             leader.add_(1.0)
     before = [follower.clone() for _, follower in pairs]
-    method.loss(batch(), at())
+    method.loss(image_batch(), at())
     for (_, follower), old in zip(pairs, before, strict=True):
         assert torch.equal(follower, old)  # the loss leaves it alone
     method.on_step_end(at(20))
@@ -174,11 +163,12 @@ def test_the_centre_moves_after_the_loss_by_the_mean_of_the_teachers_full_views(
     method = make(centre_momentum=0.75)
     seen = []
     method.teacher.register_forward_hook(lambda module, given, found: seen.append(found))
-    first = method.loss(batch(2), at())["self_distillation"].item()
+    first = method.loss(image_batch(4), at())["self_distillation"].item()
     assert [len(found) for found in seen] == [32]
     torch.testing.assert_close(method.centre, 0.25 * seen[0].mean(0))
-    assert make().loss(batch(2), at())["self_distillation"].item() == first  # as with centre 0
-    again = method.loss(batch(2), at())["self_distillation"].item()
+    afresh = make().loss(image_batch(4), at())["self_distillation"].item()
+    assert afresh == first  # as with centre 0
+    again = method.loss(image_batch(4), at())["self_distillation"].item()
     assert again != first
 
 
@@ -186,7 +176,7 @@ def test_the_last_layer_keeps_still_at_first():
     method = make(frozen_steps=3)
     for step, frozen in ((0, True), (2, True), (3, False)):
         method.zero_grad(set_to_none=True)
-        method.loss(batch(), at(step))["self_distillation"].backward()
+        method.loss(image_batch(), at(step))["self_distillation"].backward()
         assert (method.last_layer.rows.weight.grad is None) == frozen
         assert method.head[0].weight.grad.any()
 
@@ -250,4 +240,4 @@ def test_planning_refuses_what_cannot_work(params, message):
 def test_every_variant_gives_a_finite_step():
     for entry in METHODS.defaults("dino")["variants"].values():
         method = make(**entry.get("params", {}))
-        assert method.loss(batch(8, size=7), at())["self_distillation"].isfinite()
+        assert method.loss(image_batch(10, size=7), at())["self_distillation"].isfinite()

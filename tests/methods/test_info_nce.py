@@ -10,28 +10,14 @@ from sslbench.api import Batch, DataInfo
 from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.methods.info_nce import InfoNCE
-from sslbench.nn import Encoder, EncoderConfig, unit
+from sslbench.nn import Encoder, unit
 from sslbench.registry import METHODS
+from tests.methods.small import DATA, SMALL, Draws
 
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
 VARIANTS = {
     None: {},
     **{k: v["params"] for k, v in METHODS.defaults("info_nce")["variants"].items()},
 }
-
-
-class Drawn:
-    """A context that draws integers from one generator and keeps them."""
-
-    def __init__(self, seed=0):
-        self.generator, self.drawn = torch.Generator().manual_seed(seed), []
-
-    def integers(self, high, rows, *shape):
-        self.drawn.append(torch.randint(high, (rows, *shape), generator=self.generator))
-        return self.drawn[-1]
 
 
 def on_rows(variant=None, **params):
@@ -50,7 +36,7 @@ def views(count=5, dim=6):
 
 
 def loss(method, one, other, context=None):
-    terms = method.loss(Batch((one, other), torch.arange(len(one))), context or Drawn())
+    terms = method.loss(Batch((one, other), torch.arange(len(one))), context or Draws())
     assert set(terms) == {"info_nce"}
     return terms["info_nce"]
 
@@ -80,9 +66,9 @@ def looped(variant, one, other, temperature, draws):
 @pytest.mark.parametrize("temperature", [0.01, 0.1, 10.0])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_loss_equals_a_double_loop_in_float64(variant, temperature):
-    context = Drawn()
+    context = Draws()
     found = loss(on_rows(variant, temperature=temperature), *views(), context)
-    expected = looped(variant, *views(), temperature, context.drawn)
+    expected = looped(variant, *views(), temperature, context.given)
     assert found.dtype == torch.float64
     assert float(found) == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
@@ -142,7 +128,7 @@ def test_the_views_may_change_places():
 
 def test_nce_draws_every_other_image_alike_and_never_the_querys_own():
     # Where the keys are the axes, a query's gradient points along its own and what was drawn.
-    method, context, key = on_rows("nce", temperature=1.0), Drawn(), torch.eye(4)
+    method, context, key = on_rows("nce", temperature=1.0), Draws(), torch.eye(4)
     itself, times = torch.eye(4, dtype=bool), torch.zeros(4, 4)
     for _ in range(300):
         query = torch.full((4, 4), 0.5, requires_grad=True)
@@ -156,17 +142,17 @@ def test_nce_draws_every_other_image_alike_and_never_the_querys_own():
 
 
 def test_nce_draws_anew_for_each_direction():
-    context = Drawn()
+    context = Draws()
     loss(on_rows("nce"), *views(), context)
-    assert [tuple(drawn.shape) for drawn in context.drawn] == [(5,), (5,)]
-    assert not torch.equal(*context.drawn)
+    assert [tuple(drawn.shape) for drawn in context.given] == [(5,), (5,)]
+    assert not torch.equal(*context.given)
 
 
 def test_only_nce_draws():
     for variant in (None, "dcl"):
-        context = Drawn()
+        context = Draws()
         loss(on_rows(variant), *views(), context)
-        assert not context.drawn
+        assert not context.given
 
 
 def test_the_decoupled_loss_of_one_negative_is_refused():

@@ -12,24 +12,9 @@ from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.nn import Encoder, EncoderConfig, MomentumCopy
 from sslbench.registry import METHODS
+from tests.methods.small import DATA, SMALL, Rows, cosine, image_batch, rows_batch
 
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 VIT = METHODS.defaults("moco_v3")["variants"]["vit"]["params"]
-
-
-class Rows(nn.Module):
-    """An encoder of rows of numbers."""
-
-    def __init__(self, dim=5):
-        super().__init__()
-        self.layer, self.dim = nn.Linear(dim, dim), dim
-
-    def forward(self, rows):
-        return self.layer(rows)
 
 
 def at(progress=0.0):
@@ -51,22 +36,6 @@ def bare(temperature, dtype=torch.float64):
     return method.to(dtype)
 
 
-def batch(count=6, seed=1, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    views = [torch.randn(count, 5, generator=generator, dtype=dtype) for _ in range(2)]
-    return Batch(tuple(views), torch.arange(count))
-
-
-def images():
-    return Batch((IMAGES, IMAGES.flip(3)), torch.arange(16))
-
-
-def cosine(one, other):
-    one, other = one.tolist(), other.tolist()
-    product = sum(x * y for x, y in zip(one, other, strict=True))
-    return product / math.sqrt(sum(x * x for x in one) * sum(y * y for y in other))
-
-
 def looped(method, given, temperature):
     """The loss by loops over images, with the key encoder as it is now."""
     total = 0.0
@@ -84,7 +53,7 @@ def looped(method, given, temperature):
 @pytest.mark.parametrize("temperature", [0.01, 0.2, 1.0, 10.0])
 @pytest.mark.parametrize("count", [2, 6])  # one negative, and some
 def test_the_loss_equals_a_double_loop_over_queries_and_keys(temperature, count):
-    method, given = bare(temperature), batch(count)
+    method, given = bare(temperature), rows_batch(count)
     (term,) = method.loss(given, at()).values()
     expected = looped(method, given, temperature)
     assert term.item() == pytest.approx(expected, rel=1e-10)
@@ -92,11 +61,11 @@ def test_the_loss_equals_a_double_loop_over_queries_and_keys(temperature, count)
 
 def test_without_a_negative_the_loss_is_refused():
     with pytest.raises(ConfigError, match="at least 2"):
-        bare(1.0).loss(batch(1), at())
+        bare(1.0).loss(rows_batch(1), at())
 
 
 def test_equal_images_cost_the_logarithm_of_their_number():
-    method, one = bare(0.2), batch(1)
+    method, one = bare(0.2), rows_batch(1)
     many = Batch(tuple(view.expand(6, 5) for view in one.views), torch.arange(6))
     (term,) = method.loss(many, at()).values()
     assert term.item() == pytest.approx(2 * 2 * 0.2 * math.log(6), abs=1e-10)
@@ -104,7 +73,7 @@ def test_equal_images_cost_the_logarithm_of_their_number():
 
 def test_no_gradient_reaches_the_key_encoder_and_one_reaches_all_else():
     method = make()
-    terms = method.loss(images(), at())
+    terms = method.loss(image_batch(), at())
     assert set(terms) == {"info_nce"}
     terms["info_nce"].backward()
     copies = {id(p) for p in method.key_encoder.parameters()}
@@ -121,7 +90,7 @@ def test_the_key_encoder_moves_before_it_makes_the_keys_and_ever_more_slowly(pro
     with torch.no_grad():
         for parameter in [*method.encoder.parameters(), *method.projector.parameters()]:
             parameter += 1
-    method.loss(images(), at(progress))
+    method.loss(image_batch(), at(progress))
     share = 0.1 * (1 + math.cos(math.pi * progress)) / 2
     for was, now in zip(before, method.key_encoder.parameters(), strict=True):
         torch.testing.assert_close(now, was + share, atol=1e-6, rtol=1e-5)
@@ -131,7 +100,7 @@ def test_the_key_encoder_moves_before_it_makes_the_keys_and_ever_more_slowly(pro
 
 def test_each_view_has_batch_statistics_of_its_own_in_both_encoders():
     method = make()
-    method.loss(images(), at())
+    method.loss(image_batch(), at())
     norms = [m for m in method.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     assert {int(norm.num_batches_tracked) for norm in norms} == {2}
 
@@ -167,7 +136,7 @@ def test_the_variant_for_vision_transformers_trains_one():
     options = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "depth": 1, "num_heads": 2}
     encoder = Encoder(EncoderConfig(name="vit_tiny_patch16_224", options=options))
     method = make(encoder, **VIT)
-    (term,) = method.loss(images(), at()).values()
+    (term,) = method.loss(image_batch(), at()).values()
     term.backward()
     assert term.isfinite()
     assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
@@ -175,7 +144,7 @@ def test_the_variant_for_vision_transformers_trains_one():
 
 @pytest.mark.parametrize("temperature", [0.01, 1.0, 10.0])
 def test_bfloat16_embeddings_give_the_loss_within_a_bound_in_float32(temperature):
-    given = batch(64, dtype=torch.float32)
+    given = rows_batch(64, dtype=torch.float32)
     losses = []
     for dtype in (torch.float32, torch.bfloat16):
         method = bare(temperature, torch.float32)
@@ -193,9 +162,9 @@ def test_bfloat16_embeddings_give_the_loss_within_a_bound_in_float32(temperature
 
 def test_state_survives_a_checkpoint():
     method, other = make(), make(seed=1)
-    method.loss(images(), at())
+    method.loss(image_batch(), at())
     other.load_state_dict(method.state_dict())
-    (one,), (two,) = (m.loss(images(), at()).values() for m in (method, other))
+    (one,), (two,) = (m.loss(image_batch(), at()).values() for m in (method, other))
     assert one.item() == two.item()
 
 

@@ -9,24 +9,8 @@ from torch import nn
 from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig, unit
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-class Rows(nn.Module):
-    """An encoder of rows of numbers."""
-
-    def __init__(self, dim=5):
-        super().__init__()
-        self.layer, self.dim = nn.Linear(dim, dim), dim
-
-    def forward(self, rows):
-        return self.layer(rows)
+from sslbench.nn import Encoder, unit
+from tests.methods.small import DATA, SMALL, Rows, cosine, image_batch, rows_batch
 
 
 def make(encoder=None, seed=0, **params):
@@ -43,22 +27,6 @@ def bare(temperature=0.1, queue=9, dtype=torch.float64):
     method.to(dtype)
     method.queue.features = unit(method.queue.features)  # was so in float32
     return method
-
-
-def batch(count=6, seed=1, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    views = [torch.randn(count, 5, generator=generator, dtype=dtype) for _ in range(2)]
-    return Batch(tuple(views), torch.arange(10, 10 + count))
-
-
-def images():
-    return Batch((IMAGES, IMAGES.flip(3)), torch.arange(16))
-
-
-def cosine(one, other):
-    one, other = one.tolist(), other.tolist()
-    product = sum(x * y for x, y in zip(one, other, strict=True))
-    return product / math.sqrt(sum(x * x for x in one) * sum(y * y for y in other))
 
 
 def looped(method, given, temperature):
@@ -79,7 +47,7 @@ def looped(method, given, temperature):
 @pytest.mark.parametrize("temperature", [0.01, 0.1, 10.0])
 @pytest.mark.parametrize("count", [2, 6])  # one negative, and some
 def test_the_loss_equals_a_double_loop_over_neighbours_and_predictions(temperature, count):
-    method, given = bare(temperature), batch(count)
+    method, given = bare(temperature), rows_batch(count)
     expected = looped(method, given, temperature)
     (term,) = method.loss(given, None).values()
     assert term.item() == pytest.approx(expected, rel=1e-10)
@@ -87,12 +55,12 @@ def test_the_loss_equals_a_double_loop_over_neighbours_and_predictions(temperatu
 
 def test_without_a_negative_the_loss_is_refused():
     with pytest.raises(ConfigError, match="at least 2"):
-        bare().loss(batch(1), None)
+        bare().loss(rows_batch(1), None)
 
 
 @pytest.mark.parametrize("temperature", [0.01, 10.0])
 def test_equal_images_cost_the_logarithm_of_their_number(temperature):
-    method, one = bare(temperature), batch(1)
+    method, one = bare(temperature), rows_batch(1)
     many = Batch(tuple(view.expand(6, 5) for view in one.views), torch.arange(6))
     (term,) = method.loss(many, None).values()
     assert term.item() == pytest.approx(math.log(6), abs=1e-10)
@@ -102,12 +70,12 @@ def test_equal_rows_of_the_queue_change_nothing():
     one, other = bare(queue=9), bare(queue=18)
     other.load_state_dict({k: v for k, v in one.state_dict().items() if "queue" not in k}, False)
     other.queue.features = one.queue.features.repeat(2, 1)
-    (alone,), (twice,) = (method.loss(batch(), None).values() for method in (one, other))
+    (alone,), (twice,) = (method.loss(rows_batch(), None).values() for method in (one, other))
     assert twice.item() == pytest.approx(alone.item(), abs=1e-12)
 
 
 def test_the_first_views_embeddings_enter_the_queue_at_unit_length_after_the_loss():
-    method, given = bare(), batch()
+    method, given = bare(), rows_batch()
     before, neighbours = method.queue.features.clone(), []
     method.predictor.register_forward_hook(lambda *called: neighbours.append(method.queue.features))
     method.loss(given, None)
@@ -120,7 +88,7 @@ def test_the_first_views_embeddings_enter_the_queue_at_unit_length_after_the_los
 
 
 def test_a_queue_of_one_batch_holds_the_batch_before():
-    method, given = bare(queue=6), batch()
+    method, given = bare(queue=6), rows_batch()
     method.loss(given, None)
     (again,) = method.loss(given, None).values()  # now every row is its own nearest neighbour
     one, other = (unit(method.projector(method.encoder(view))) for view in given.views)
@@ -138,7 +106,7 @@ def test_a_queue_of_one_batch_holds_the_batch_before():
 
 def test_all_parameters_get_a_gradient():
     method = make()
-    terms = method.loss(images(), None)
+    terms = method.loss(image_batch(), None)
     assert set(terms) == {"info_nce"}
     terms["info_nce"].backward()
     assert all(parameter.grad is not None for parameter in method.parameters())
@@ -156,14 +124,14 @@ def test_the_projector_ends_in_a_norm_and_the_predictor_does_not():
 
 def test_each_view_has_batch_statistics_of_its_own():
     method = make()
-    method.loss(images(), None)
+    method.loss(image_batch(), None)
     norms = [m for m in method.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     assert {int(norm.num_batches_tracked) for norm in norms} == {2}
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.1, 10.0])
 def test_bfloat16_embeddings_count_as_the_numbers_that_they_are(temperature):
-    given = batch(64, dtype=torch.bfloat16)
+    given = rows_batch(64, dtype=torch.bfloat16)
     losses = []
     for dtype in (torch.float32, torch.bfloat16):
         method = bare(temperature, dtype=torch.float32)
@@ -178,9 +146,9 @@ def test_bfloat16_embeddings_count_as_the_numbers_that_they_are(temperature):
 
 def test_state_survives_a_checkpoint():
     method, other = make(), make(seed=1)
-    method.loss(images(), None)
+    method.loss(image_batch(), None)
     other.load_state_dict(method.state_dict())
-    (one,), (two,) = (m.loss(images(), None).values() for m in (method, other))
+    (one,), (two,) = (m.loss(image_batch(), None).values() for m in (method, other))
     assert one.item() == two.item()
 
 

@@ -8,26 +8,11 @@ import torch
 from sslbench.api import Batch, DataInfo, Needs, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig, unit
+from sslbench.nn import Encoder, unit
+from tests.methods.small import IMAGENET, SMALL, Draws
 
 DATA = DataInfo(images=48, batch_size=8, image_size=16, epochs=10, steps_per_epoch=6)
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
 INDEX = torch.arange(0, 48, 6)
-
-
-class Draws:
-    """Integers from one generator; keeps what it gave."""
-
-    def __init__(self, seed=7):
-        self.generator = torch.Generator().manual_seed(seed)
-        self.given = []
-
-    def integers(self, high, rows, *shape):
-        self.given.append(torch.randint(high, (rows, *shape), generator=self.generator))
-        return self.given[-1]
 
 
 def scaled(data=DATA, **params):

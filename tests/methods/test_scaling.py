@@ -5,13 +5,11 @@ import pytest
 from sslbench.api import DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
+from tests.methods.small import IMAGENET
 
 
 def data(images=8000, batch_size=256, epochs=10):
     return DataInfo(images, batch_size, 32, epochs, images // batch_size)
-
-
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
 
 
 def scaled(name, info, **params):

@@ -1,7 +1,5 @@
 """SimSiam: its loss against a loop, its two learning rates, what planning refuses."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -9,26 +7,10 @@ from torch import nn
 from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig
+from sslbench.nn import Encoder
 from sslbench.run import OptimConfig
 from sslbench.train.optim import build_optimizer, set_lr
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-class Rows(nn.Module):
-    """An encoder of rows of numbers."""
-
-    def __init__(self, dim=8):
-        super().__init__()
-        self.layer, self.dim = nn.Linear(dim, dim), dim
-
-    def forward(self, rows):
-        return self.layer(rows)
+from tests.methods.small import DATA, SMALL, Rows, cosine, image_batch, rows_batch
 
 
 def make(encoder=None, seed=0, **params):
@@ -41,28 +23,12 @@ def make(encoder=None, seed=0, **params):
 def bare(dtype=torch.float64):
     """SimSiam of rows, whose heads are single layers."""
     method = make(Rows())
-    method.projector, method.predictor = nn.Linear(8, 4), nn.Linear(4, 4)
+    method.projector, method.predictor = nn.Linear(5, 4), nn.Linear(4, 4)
     return method.to(dtype)
 
 
-def batch(count=6, seed=1, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    views = [torch.randn(count, 8, generator=generator, dtype=dtype) for _ in range(2)]
-    return Batch(tuple(views), torch.arange(count))
-
-
-def images():
-    return Batch((IMAGES, IMAGES.flip(3)), torch.arange(16))
-
-
-def cosine(one, other):
-    one, other = one.tolist(), other.tolist()
-    product = sum(x * y for x, y in zip(one, other, strict=True))
-    return product / math.sqrt(sum(x * x for x in one) * sum(y * y for y in other))
-
-
 def test_the_loss_equals_a_loop_over_images_and_directions():
-    method, given = bare(), batch()
+    method, given = bare(), rows_batch()
     total = 0.0
     for row in range(6):
         for first, second in ((0, 1), (1, 0)):
@@ -75,7 +41,7 @@ def test_the_loss_equals_a_loop_over_images_and_directions():
 
 
 def test_the_gradient_is_that_of_predictions_with_their_targets_held_fixed():
-    method, given = bare(), batch()
+    method, given = bare(), rows_batch()
     (term,) = method.loss(given, None).values()
     term.backward()
     found = [p.grad.clone() for p in method.parameters()]
@@ -91,7 +57,7 @@ def test_the_gradient_is_that_of_predictions_with_their_targets_held_fixed():
 
 def test_all_parameters_get_a_gradient_and_the_loss_lies_between_minus_one_and_one():
     method = make()
-    terms = method.loss(images(), None)
+    terms = method.loss(image_batch(), None)
     assert set(terms) == {"negative_cosine"}
     assert -1 <= terms["negative_cosine"].item() <= 1
     terms["negative_cosine"].backward()
@@ -101,7 +67,7 @@ def test_all_parameters_get_a_gradient_and_the_loss_lies_between_minus_one_and_o
 def test_equal_views_and_an_identical_predictor_cost_minus_one():
     method = bare()
     method.predictor = nn.Identity()
-    view = batch().views[0]
+    view = rows_batch().views[0]
     (term,) = method.loss(Batch((view, view), torch.arange(6)), None).values()
     assert term.item() == pytest.approx(-1, abs=1e-12)
 
@@ -137,13 +103,13 @@ def test_the_heads_are_as_wide_as_a_feature_and_the_bottleneck_a_quarter_of_it()
 
 def test_each_view_has_batch_statistics_of_its_own():
     method = make()
-    method.loss(images(), None)
+    method.loss(image_batch(), None)
     norms = [m for m in method.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     assert {int(norm.num_batches_tracked) for norm in norms} == {2}
 
 
 def test_bfloat16_gives_the_loss_within_a_hundredth_in_float32():
-    given = batch(64, dtype=torch.float32)
+    given = rows_batch(64, dtype=torch.float32)
     method = bare(torch.float32)
     (full,) = method.loss(given, None).values()
     with torch.autocast("cpu", torch.bfloat16):
@@ -153,17 +119,17 @@ def test_bfloat16_gives_the_loss_within_a_hundredth_in_float32():
 
 
 def test_equal_images_cost_what_one_of_them_does():
-    method, one = bare(), batch(1)
-    many = Batch(tuple(view.expand(6, 8) for view in one.views), torch.arange(6))
+    method, one = bare(), rows_batch(1)
+    many = Batch(tuple(view.expand(6, -1) for view in one.views), torch.arange(6))
     (alone,), (together,) = (method.loss(b, None).values() for b in (one, many))
     assert together.item() == pytest.approx(alone.item(), abs=1e-12)
 
 
 def test_state_survives_a_checkpoint():
     method, other = make(), make(seed=1)
-    method.loss(images(), None)
+    method.loss(image_batch(), None)
     other.load_state_dict(method.state_dict())
-    (one,), (two,) = (m.loss(images(), None).values() for m in (method, other))
+    (one,), (two,) = (m.loss(image_batch(), None).values() for m in (method, other))
     assert one.item() == two.item()
 
 

@@ -5,45 +5,12 @@ import math
 import pytest
 import torch
 
-from sslbench.api import Batch, DataInfo, methods
+from sslbench.api import methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
-from sslbench.nn import Encoder, EncoderConfig, info_nce, unit
+from sslbench.nn import Encoder, info_nce, unit
 from sslbench.registry import METHODS
-
-IMAGES = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-
-
-class SeededContext:
-    """Draws from one generator; ``embed`` as the trainer does it."""
-
-    def __init__(self, method, epoch=5):
-        self.method, self.epoch, self.epochs, self.step, self.steps = method, epoch, 10, 0, 40
-        self.generator = torch.Generator().manual_seed(7)
-
-    def bernoulli(self, probability, rows):
-        table = probability[rows]
-        return torch.rand(table.shape, generator=self.generator) < table
-
-    def choice(self, n, k):
-        return self.permutation(n)[:k]
-
-    def permutation(self, n):
-        return torch.randperm(n, generator=self.generator)
-
-    @torch.no_grad()
-    def embed(self, function):
-        self.method.eval()
-        features = function(IMAGES)
-        self.method.train()
-        return features
-
-    def log(self, name, value):
-        pass
+from tests.methods.small import DATA, SMALL, SeededContext, image_batch
 
 
 def make(name, seed=0, **params):
@@ -53,13 +20,6 @@ def make(name, seed=0, **params):
     return cls(Encoder(SMALL), cls.scaled(config, DATA), DATA)
 
 
-def batch(views=2, size=16):
-    index = torch.arange(0, 64, 4)
-    images = IMAGES[index]
-    local = [images[..., :size, :size]] * (views - 2)
-    return Batch((images, images.flip(3), *local), index)
-
-
 def unit_rows(count, seed=0):
     return unit(torch.randn(count, 8, generator=torch.Generator().manual_seed(seed)))
 
@@ -67,7 +27,7 @@ def unit_rows(count, seed=0):
 def terms(method, epoch=5, views=2, size=16):
     context = SeededContext(method, epoch)
     method.on_epoch_start(context)
-    return method.loss(batch(views, size), context)
+    return method.loss(image_batch(views, size), context)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +198,7 @@ def test_pcl_compares_with_all_other_prototypes_where_it_draws_them_all():
     context = SeededContext(method)
     method.on_epoch_start(context)
     for level in method.clusters.levels():
-        positive = level.assignment[batch().index]
+        positive = level.assignment[image_batch().index]
         columns, counts = method._negatives(level, positive, context)
         assert sorted(columns.tolist()) == list(range(len(level.kept)))
         assert counts.sum(1).tolist() == [len(level.kept) - 1] * 16
@@ -250,7 +210,7 @@ def test_every_query_of_pcl_has_the_same_number_of_negatives(drawn):
     context = SeededContext(method)
     method.on_epoch_start(context)
     for level in method.clusters.levels():
-        positive = level.assignment[batch().index]
+        positive = level.assignment[image_batch().index]
         columns, counts = method._negatives(level, positive, context)
         assert counts.sum(1).tolist() == [drawn] * 16
         assert not (counts & (columns == positive[:, None])).any()
@@ -261,7 +221,7 @@ def test_a_prototype_that_is_never_drawn_costs_no_query_a_negative():
     context = SeededContext(method)
     method.on_epoch_start(context)
     for level in method.clusters.levels():
-        positive = level.assignment[batch().index]
+        positive = level.assignment[image_batch().index]
         columns, counts = method._negatives(level, positive, context)
         assert counts.sum(1).tolist() == [4] * 16
         assert len(level.prototypes) - 1 not in columns.tolist()
@@ -282,5 +242,5 @@ def test_state_survives_a_checkpoint():
         method, other = make(name), make(name, seed=1)
         terms(method)
         other.load_state_dict(method.state_dict())
-        one, two = (m.loss(batch(), SeededContext(m)) for m in (method, other))
+        one, two = (m.loss(image_batch(), SeededContext(m)) for m in (method, other))
         assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}

@@ -10,15 +10,9 @@ from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError
 from sslbench.methods.swav import swapped_prediction
-from sslbench.nn import Encoder, EncoderConfig, sinkhorn_knopp
+from sslbench.nn import Encoder, sinkhorn_knopp
 from sslbench.registry import METHODS
-
-DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=10, steps_per_epoch=4)
-IMAGENET = DataInfo(1_281_167, 256, 224, 200, 5004)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
-IMAGES = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+from tests.methods.small import DATA, IMAGENET, SMALL, image_batch
 
 
 def scaled(data=DATA, **params):
@@ -30,11 +24,6 @@ def make(data=DATA, **params):
     torch.manual_seed(0)
     config = scaled(data, **{"dim": 16, "prototypes": 6, **params})
     return methods.get("swav")(Encoder(SMALL), config, data)
-
-
-def batch(local=0, size=8):
-    views = (IMAGES, IMAGES.flip(3), *[IMAGES[..., :size, :size]] * local)
-    return Batch(views, torch.arange(0, 64, 4))
 
 
 def at(epoch=5, step=20):
@@ -103,7 +92,7 @@ def test_nothing_to_predict_is_refused():
 def test_a_step_gives_one_finite_term_whose_gradient_reaches_everything():
     for local in (0, 3):
         method = make(frozen_steps=0)
-        terms = method.loss(batch(local), at())
+        terms = method.loss(image_batch(2 + local), at())
         assert set(terms) == {"swapped_prediction"}
         terms["swapped_prediction"].backward()
         assert terms["swapped_prediction"].isfinite()
@@ -112,7 +101,7 @@ def test_a_step_gives_one_finite_term_whose_gradient_reaches_everything():
 
 def test_equal_images_and_a_batch_of_equal_images_give_a_finite_step():
     method = make()
-    views = tuple(view[:1].expand(16, -1, -1, -1) for view in batch().views)
+    views = tuple(view[:1].expand(16, -1, -1, -1) for view in image_batch().views)
     loss = method.loss(Batch(views, torch.arange(16)), at())["swapped_prediction"]
     loss.backward()
     # Equal rows are assigned evenly, whatever their scores.
@@ -122,11 +111,11 @@ def test_equal_images_and_a_batch_of_equal_images_give_a_finite_step():
 
 def test_prototypes_have_length_1_whatever_a_step_made_of_them():
     method = make()
-    before = method.loss(batch(), at())["swapped_prediction"].item()
+    before = method.loss(image_batch(), at())["swapped_prediction"].item()
     method = make()
     with torch.no_grad():
         method.prototypes.weight.mul_(torch.arange(1.0, 7)[:, None])
-    assert method.loss(batch(), at())["swapped_prediction"].item() == pytest.approx(
+    assert method.loss(image_batch(), at())["swapped_prediction"].item() == pytest.approx(
         before, abs=1e-5
     )
     torch.testing.assert_close(method.prototypes.weight.norm(dim=1), torch.ones(6))
@@ -139,14 +128,14 @@ def test_frozen_prototypes_get_no_gradient_and_the_encoder_gets_its_own():
     method = make(frozen_steps=3)
     for step, frozen in ((0, True), (2, True), (3, False)):
         method.zero_grad(set_to_none=True)
-        method.loss(batch(), at(0, step))["swapped_prediction"].backward()
+        method.loss(image_batch(), at(0, step))["swapped_prediction"].backward()
         assert (method.prototypes.weight.grad is None) == frozen
         assert method.head[0].weight.grad.any()
 
 
 def test_each_assigning_view_has_a_queue_of_its_embeddings_in_order():
     method = make(queue_size=32)
-    method.loss(batch(2), at())
+    method.loss(image_batch(4), at())
     one, other = method.queues
     assert len(method.queues) == 2
     for queue in (one, other):
@@ -163,7 +152,7 @@ def test_a_queue_counts_from_its_epoch_on_and_only_when_it_is_full(epoch, step, 
     losses = []
     for size in (32, 0):
         method = make(queue_size=size, queue_from=2)
-        losses.append(method.loss(batch(), at(epoch, step))["swapped_prediction"].item())
+        losses.append(method.loss(image_batch(), at(epoch, step))["swapped_prediction"].item())
     assert (losses[0] != losses[1]) == used
 
 
@@ -180,7 +169,7 @@ def test_local_views_predict_and_leave_the_assignments_alone():
     assigned = []
     for local in (0, 2):
         method = make(queue_size=32)
-        loss = method.loss(batch(local), at())["swapped_prediction"].item()
+        loss = method.loss(image_batch(2 + local), at())["swapped_prediction"].item()
         assigned.append((loss, len(method.queues)))
     assert assigned[0][0] != assigned[1][0]
     assert assigned[0][1] == assigned[1][1] == 2
@@ -240,5 +229,5 @@ def test_the_largest_values_that_a_refusal_names_do_work():
 def test_every_variant_gives_a_finite_step_and_no_queue_means_none():
     for variant, entry in METHODS.defaults("swav")["variants"].items():
         method = make(prototypes=30, **entry.get("params", {}))
-        assert method.loss(batch(6, size=7), at())["swapped_prediction"].isfinite()
+        assert method.loss(image_batch(8, size=7), at())["swapped_prediction"].isfinite()
         assert len(method.queues) == (0 if variant == "no-queue" else 2)

@@ -7,49 +7,18 @@ from torch import nn
 from sslbench.api import Batch, DataInfo, methods
 from sslbench.config import build
 from sslbench.errors import ConfigError, NotApplicable
-from sslbench.nn import Encoder, EncoderConfig, head_artifacts, mlp, unit
+from sslbench.nn import Encoder, head_artifacts, mlp, unit
 from sslbench.nn.heads import imported_head
 from sslbench.nn.prototypes import Prototypes
+from tests.methods.small import IMAGES, SMALL, SeededContext
 
-IMAGES = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 DATA = DataInfo(images=64, batch_size=16, image_size=16, epochs=2, steps_per_epoch=4)
-SMALL = EncoderConfig(
-    name="resnet18", stem="small", options={"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
-)
 METHODS = {
     "hcsc": {"clusters": [16, 6, 3], "warmup_epochs": 0},
     "pcl": {"clusters": [16, 6], "warmup_epochs": 0},
     "swav": {"prototypes": 8},
     "deepcluster": {"clusters": [8, 6]},
 }
-
-
-class Context:
-    """Draws from one generator; ``embed`` as the trainer does it."""
-
-    def __init__(self, method):
-        self.method, self.epoch, self.epochs, self.step, self.steps = method, 0, 2, 0, 8
-        self.generator = torch.Generator().manual_seed(7)
-
-    def bernoulli(self, probability, rows):
-        table = probability[rows]
-        return torch.rand(table.shape, generator=self.generator) < table
-
-    def choice(self, n, k):
-        return self.permutation(n)[:k]
-
-    def permutation(self, n):
-        return torch.randperm(n, generator=self.generator)
-
-    @torch.no_grad()
-    def embed(self, function):
-        self.method.eval()
-        features = function(IMAGES)
-        self.method.train()
-        return features
-
-    def log(self, name, value):
-        pass
 
 
 @torch.enable_grad()
@@ -59,7 +28,7 @@ def trained(name, **params):
     cls = methods.get(name)
     config = build(cls.Config, {"dim": 16, **METHODS[name], **params}, name)
     method = cls(Encoder(SMALL), cls.scaled(config, DATA), DATA)
-    context = Context(method)
+    context = SeededContext(method, epoch=0, epochs=2)
     method.on_epoch_start(context)
     optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     for step in range(3):
