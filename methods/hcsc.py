@@ -31,6 +31,7 @@ from sslbench.nn import (
     FeatureQueue,
     Level,
     MomentumCopy,
+    QueueSelection,
     head_artifacts,
     hierarchical_kmeans,
     independent_kmeans,
@@ -82,7 +83,7 @@ class HCSC(Method):
 
     Config = HCSCConfig
     needs = Needs(views=2, local_views=True)
-    version = 2
+    version = 3
 
     def __init__(self, encoder: Encoder, config: HCSCConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
@@ -90,6 +91,8 @@ class HCSC(Method):
         self.key_encoder = MomentumCopy(self.encoder, self.head)
         self.queue = FeatureQueue(settled(config.queue_size), config.dim)
         self.clusters = Clusters(data.images, settled(config.clusters), config.dim)
+        select = pairs.INSTANCE_NEGATIVES[config.instance_negatives]
+        self.selection = None if select is None else QueueSelection(select)
 
     @classmethod
     def scaled(cls, config: HCSCConfig, data: DataInfo) -> HCSCConfig:
@@ -161,6 +164,8 @@ class HCSC(Method):
             local = [self._prototype_term(q, batch.index, levels, context) for q in local_queries]
             terms["local_prototype"] = torch.stack(local).sum()
         self.queue.push(key, batch.index)
+        if self.selection is not None:
+            self.selection.pushed(len(key), self.queue)
         return terms
 
     def _targets(self, key: Tensor, clustered: bool) -> dict[str, tuple[Tensor, Tensor | None]]:
@@ -178,12 +183,14 @@ class HCSC(Method):
 
     def _kept_keys(self, index: Tensor, levels: list[Level], context: Context) -> Tensor | None:
         """levels x N x K, which keys of the queue count; None where all do."""
-        select = pairs.INSTANCE_NEGATIVES[self.config.instance_negatives]
-        queue = self.queue.features
-        draw = context.bernoulli
-        masks = [select(level, level.assignment[index], queue, draw) for level in levels]
-        chosen = [mask for mask in masks if mask is not None]
-        return torch.stack(chosen) if chosen else None
+        if self.selection is None or not levels:
+            return None
+        tables = self.selection.probabilities(levels, self.queue)
+        masks = [
+            context.bernoulli(table, level.assignment[index])
+            for level, table in zip(levels, tables, strict=True)
+        ]
+        return torch.stack(masks)
 
     def _instance_term(
         self, query: Tensor, positive: Tensor, itself: Tensor | None, kept: Tensor | None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sslbench.nn.multicrop import cross_view_entropy, embed_views
     from sslbench.nn.nce import Normaliser, bank_info_nce, bank_logits, bank_nce
     from sslbench.nn.products import drawn_products
+    from sslbench.nn.queue_selection import QueueSelection
     from sslbench.nn.sinkhorn import sinkhorn_knopp
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "MemoryBank",
     "MomentumCopy",
     "Normaliser",
+    "QueueSelection",
     "bank_info_nce",
     "bank_logits",
     "bank_nce",
@@ -77,6 +79,7 @@ _HOMES = {
     "MemoryBank": "bank",
     "MomentumCopy": "momentum",
     "Normaliser": "nce",
+    "QueueSelection": "queue_selection",
     "bank_info_nce": "nce",
     "bank_logits": "nce",
     "bank_nce": "nce",

@@ -1,9 +1,9 @@
 """Pair selection: which negatives count, by name.
 
 The selectors are those of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding",
-arXiv:2202.00455, section 3.3. A selector is a pure function of tensors and of ``draw``, which says
-what happens of a table of probabilities (``context.bernoulli``); it returns a mask of what is kept,
-or None for everything.
+arXiv:2202.00455, section 3.3. A selector is a pure function of tensors. That of instances gives a
+table of probabilities, for ``context.bernoulli`` to draw from; that of prototypes takes ``draw``
+and returns a mask of what is kept, or None for everything.
 ``nearest`` finds the positives of Dwibedi et al., "With a Little Help from My Friends",
 arXiv:2104.14548, section 3.2.
 """
@@ -23,8 +23,8 @@ Selection = Literal["all", "semantic"]
 # Which prototypes are no negatives of a query: its own, or those of every image in the batch.
 Exclusion = Literal["own", "batch"]
 
-# levels, number of a level, cluster of each query there (N), embeddings of the negatives (K x D).
-InstanceSelector = Callable[[Level, Tensor, Tensor, Draw], Tensor | None]
+# a level of M clusters, embeddings of the negatives (K x D) -> M x K.
+InstanceSelector = Callable[[Level, Tensor], Tensor]
 # levels, number of the level, cluster of each query there (N).
 PrototypeSelector = Callable[[Sequence[Level], int, Tensor, Draw], Tensor | None]
 
@@ -32,16 +32,13 @@ _SIMILARITIES = 1 << 25  # held at once by ``nearest``: 128 MiB in fp32
 
 
 @torch.no_grad()
-def semantic_instances(level: Level, cluster: Tensor, negatives: Tensor, draw: Draw) -> Tensor:
-    """Keeps a negative the rarer, the likelier it is of the query's own cluster: N x K.
+def semantic_instances(level: Level, negatives: Tensor) -> Tensor:
+    """How probably a query of each cluster keeps a negative: M x K.
 
-    level: M clusters; cluster: N; negatives: K x D unit rows.
+    The likelier the negative is of that cluster, the less. negatives: K x D unit rows.
     """
     sharpness = 1 / level.concentration.clamp_min(1e-3)
-    logits = (level.prototypes * sharpness[:, None]) @ negatives.T
-    # M x K: how much of a negative belongs to a cluster.
-    share = logits.add_(_void(level)).softmax(0)
-    return draw((1 - share).clamp_max_(0.999), cluster)
+    return (1 - _shares(level, sharpness, negatives)).clamp_max_(0.999)
 
 
 @torch.no_grad()
@@ -55,9 +52,18 @@ def semantic_prototypes(
     if number + 1 == len(levels):
         return None
     level, upper = levels[number], levels[number + 1]
-    logits = (upper.prototypes / upper.concentration[:, None]) @ level.prototypes.T
-    share = logits.add_(_void(upper)).softmax(0)  # M of the next level x M
+    share = _shares(upper, 1 / upper.concentration, level.prototypes)  # M of the next level x M
     return draw((1 - share).clamp_(1e-4, 0.999), level.parents[cluster])
+
+
+def _shares(level: Level, sharpness: Tensor, rows: Tensor) -> Tensor:
+    """How much of each row belongs to each of M clusters, of this sharpness (M): M x K.
+
+    In fp32 also under autocast: scores of tens, rounded to eight bits, are off by a tenth.
+    """
+    with torch.autocast(rows.device.type, enabled=False):
+        scores = (level.prototypes * sharpness[:, None]) @ rows.T
+        return scores.add_(_void(level)).softmax(0)
 
 
 def _void(level: Level) -> Tensor:
@@ -68,8 +74,8 @@ def _void(level: Level) -> Tensor:
     return torch.zeros_like(level.concentration).masked_fill_(~level.kept, -torch.inf)[:, None]
 
 
-INSTANCE_NEGATIVES: Mapping[Selection, InstanceSelector] = {
-    "all": lambda level, cluster, negatives, draw: None,
+INSTANCE_NEGATIVES: Mapping[Selection, InstanceSelector | None] = {
+    "all": None,
     "semantic": semantic_instances,
 }
 PROTOTYPE_NEGATIVES: Mapping[Selection, PrototypeSelector] = {

@@ -19,7 +19,7 @@ def at(uniforms):
 
 
 def test_all_negatives_draw_nothing_and_keep_everything():
-    assert pairs.INSTANCE_NEGATIVES["all"](LEVELS[0], CLUSTER, QUEUE, pytest.fail) is None
+    assert pairs.INSTANCE_NEGATIVES["all"] is None
     assert pairs.PROTOTYPE_NEGATIVES["all"](LEVELS, 0, CLUSTER, pytest.fail) is None
 
 
@@ -27,14 +27,14 @@ def test_a_uniform_of_zero_keeps_every_negative_and_the_largest_keeps_none():
     lowest, largest = at(0.0), at(0.9999)
     assert pairs.semantic_prototypes(LEVELS, 0, CLUSTER, lowest).all()
     assert not pairs.semantic_prototypes(LEVELS, 0, CLUSTER, largest).any()
-    assert not pairs.semantic_instances(LEVELS[0], CLUSTER, QUEUE, largest).any()
-    assert pairs.semantic_instances(LEVELS[0], CLUSTER, QUEUE, lowest).all()
+    assert not largest(pairs.semantic_instances(LEVELS[0], QUEUE), CLUSTER).any()
+    assert lowest(pairs.semantic_instances(LEVELS[0], QUEUE), CLUSTER).all()
 
 
 def test_selection_equals_a_double_loop():
     level, uniforms = LEVELS[1], torch.rand(8, 40, generator=GENERATOR)
     cluster = level.assignment[:8]
-    mask = pairs.semantic_instances(level, cluster, QUEUE, at(uniforms))
+    mask = at(uniforms)(pairs.semantic_instances(level, QUEUE), cluster)
     for row in range(8):
         for column in range(40):
             scores = level.prototypes @ QUEUE[column] / level.concentration
@@ -45,7 +45,7 @@ def test_selection_equals_a_double_loop():
 def test_a_key_of_the_querys_own_cluster_is_rejected():
     own = LEVELS[0].prototypes[CLUSTER[0]][None]
     other = LEVELS[0].prototypes[(CLUSTER[0] + 1) % 30][None]
-    mask = pairs.semantic_instances(LEVELS[0], CLUSTER[:1], torch.cat([own, other]), at(0.5))
+    mask = at(0.5)(pairs.semantic_instances(LEVELS[0], torch.cat([own, other])), CLUSTER[:1])
     assert mask.tolist() == [[False, True]]
 
 
@@ -78,8 +78,8 @@ def test_a_discarded_cluster_takes_no_part():
     uniforms = torch.rand(8, 40, generator=GENERATOR)
     place = torch.tensor([left.index(c) for c in cluster.tolist()])
     assert torch.equal(
-        pairs.semantic_instances(level, cluster, QUEUE, at(uniforms)),
-        pairs.semantic_instances(smaller, place, QUEUE, at(uniforms)),
+        at(uniforms)(pairs.semantic_instances(level, QUEUE), cluster),
+        at(uniforms)(pairs.semantic_instances(smaller, QUEUE), place),
     )
 
 
@@ -178,7 +178,7 @@ def test_what_a_discarded_cluster_would_have_is_shared_by_the_others():
     )
     cluster = torch.tensor([0])
     for uniform, kept in ((0.49, True), (0.51, False)):  # its share is a half, and no third
-        mask = pairs.semantic_instances(level, cluster, between, at(uniform))
+        mask = at(uniform)(pairs.semantic_instances(level, between), cluster)
         assert mask.tolist() == [[kept]]
         lower = replace(level, prototypes=between.repeat(3, 1))
         masks = pairs.semantic_prototypes([lower, level], 0, cluster, at(uniform))
