@@ -107,7 +107,7 @@ class Detection(Evaluation):
         "warmup_steps": 1,
         "batch_size": 2,
         "trials": 2,
-        "detector": {"candidates": 100, "proposals": 50},
+        "detector": {"candidates": 100, "proposals": 20, "fpn_width": 32, "head_width": 64},
     }
 
     def __init__(self, config: DetectionConfig) -> None:

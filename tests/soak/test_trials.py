@@ -24,7 +24,7 @@ for count in {call}:
         ("torn", "torn(20)", 20),
         ("full_disk", "full_disk(sizes=2, every=18)", 6),
         ("mutations", "mutations(15, 10, 15)", 41),
-        ("leaks", "leaks(20)", 20),
+        ("leaks", "leaks(15)", 15),
     ],
 )
 def test_a_few_trials_of_each_kind_hold(module: str, call: str, tried: int) -> None:
