@@ -26,9 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
-@pytest.fixture
-def plain_images(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def plain_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``data/plain``: two classes of plain colours as files, 24 and 12 images."""
+    tmp_path = tmp_path_factory.mktemp("plain")
     for split, count in (("train", 24), ("test", 12)):
         for number, (name, colour) in enumerate((("red", (220, 30, 30)), ("blue", (30, 30, 220)))):
             place = tmp_path / "data" / "plain" / split / name

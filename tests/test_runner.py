@@ -48,9 +48,11 @@ class Notes:
 
 
 @pytest.fixture
-def folder(plain_images: Path) -> Path:
-    (plain_images / "plain.yaml").write_text(SUITE)
-    return plain_images
+def folder(plain_images: Path, tmp_path: Path) -> Path:
+    """Of this test alone, which may damage it."""
+    shutil.copytree(plain_images, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "plain.yaml").write_text(SUITE)
+    return tmp_path
 
 
 def run(folder: Path, *changes: str) -> tuple[Tally, Notes]:

@@ -30,10 +30,17 @@ tables: {main: {columns: {Time: pretrain.seconds}}}
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder(plain_images: Path) -> Path:
     (plain_images / "plain.yaml").write_text(SUITE)
     return plain_images
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> str:
+    """The digest of a run that nothing stopped."""
+    subprocess.run(_command(folder, "whole"), check=True, capture_output=True)
+    return _digest(folder, "whole")
 
 
 def _command(folder: Path, results: str) -> list[str]:
@@ -50,14 +57,14 @@ def _digest(folder: Path, results: str) -> str:
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_signal_to_the_whole_group_stops_after_a_checkpoint_and_nothing_is_lost(
-    folder: Path, name: str
+    folder: Path, whole: str, name: str
 ) -> None:
     """As a scheduler and a terminal send it: to the workers, too, which must not die of it."""
     process = subprocess.Popen(
-        _command(folder, "stopped"), stderr=subprocess.PIPE, text=True, start_new_session=True
+        _command(folder, name), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 900
-    while not list(folder.glob("stopped/runs/*/checkpoint.pt")):
+    while not list(folder.glob(f"{name}/runs/*/checkpoint.pt")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
@@ -66,10 +73,9 @@ def test_a_signal_to_the_whole_group_stops_after_a_checkpoint_and_nothing_is_los
     assert process.returncode == 130, error
     assert "interrupted at step" in error
     assert "Traceback" not in error
-    assert not list(folder.glob("stopped/runs/*/manifest.json"))
-    for results in ("stopped", "whole"):
-        subprocess.run(_command(folder, results), check=True, capture_output=True)
-    assert _digest(folder, "stopped") == _digest(folder, "whole")
+    assert not list(folder.glob(f"{name}/runs/*/manifest.json"))
+    subprocess.run(_command(folder, name), check=True, capture_output=True)
+    assert _digest(folder, name) == whole
 
 
 def test_only_a_second_ctrl_c_stops_at_once() -> None:
