@@ -8,6 +8,7 @@ from torch import Tensor
 from sslbench import collectives, distributed
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
+from sslbench.nn.folding import folded
 from sslbench.nn.modes import measuring
 from sslbench.train.bernoulli import bernoulli
 
@@ -74,7 +75,7 @@ class TrainingContext:
     def embed(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         rows: Tensor | None = None
         done, own = 0, self._counts[distributed.rank()]
-        with measuring(self._method), self._autocast():
+        with measuring(self._method), folded(self._method), self._autocast():
             for batch in self._batches():
                 part = function(batch).float()
                 if rows is None:  # put in place at once: concatenated, they would be held twice
