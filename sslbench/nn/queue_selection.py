@@ -39,7 +39,8 @@ class QueueSelection:
             self._tables = [rows.new_empty(len(level.prototypes), len(rows)) for level in levels]
             self._stale = set(range(-(-len(rows) // _BLOCK)))
             self._pointer = int(queue.pointer)
-            self._note(read)
+            self._read = read  # held, or another tensor could take the place of one
+            self._contents = [_content(tensor) for tensor in read]
         for block in sorted(self._stale):
             place = slice(block * _BLOCK, (block + 1) * _BLOCK)
             for level, table in zip(levels, self._tables, strict=True):
@@ -55,11 +56,8 @@ class QueueSelection:
         replaced = range(self._pointer, self._pointer + min(count, size))
         self._stale.update(row % size // _BLOCK for row in replaced)
         self._pointer = (self._pointer + count) % size
-        self._note([queue.features, *self._read[1:]])
-
-    def _note(self, read: list[Tensor]) -> None:
-        self._read = read  # held, or another tensor could take the place of one
-        self._contents = [_content(tensor) for tensor in read]
+        self._read[0] = queue.features
+        self._contents[0] = _content(queue.features)
 
 
 def _read(level: Level) -> tuple[Tensor, ...]:
