@@ -45,33 +45,33 @@ def test_a_plan_survives_the_loss_of_a_node_and_every_run_is_there_once(
     nodes: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        _command(nodes.address, tmp_path, "--seeds", "0,1,2"),
+        _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     deadline = time.monotonic() + 900
-    while len(_done(tmp_path)) < 3:
+    while len(_done(tmp_path)) < 6:
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     nodes.remove_node(nodes.others.pop(), allow_graceful=False)
     said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
-    assert len(_done(tmp_path)) == len(set(_done(tmp_path))) == 12
+    assert len(_done(tmp_path)) == len(set(_done(tmp_path))) == 24
     records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/evaluations/*.json")]
-    assert len(records) == 12 * 5
+    assert len(records) == 24 * 5
     assert {record["status"] for record in records} == {"done"}
     assert not list(tmp_path.glob(".cluster-*"))
     again = subprocess.run(
-        _command(nodes.address, tmp_path, "--seeds", "0,1,2"),
+        _command(nodes.address, tmp_path, "--seeds", "0,1,2,3,4,5"),
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "Nothing to do: all 72 stages have their records" in again.stdout
+    assert "Nothing to do: all 144 stages have their records" in again.stdout
 
 
 @pytest.mark.slow

@@ -118,7 +118,8 @@ def test_golden_selection_probabilities(name, golden):
     for number, level in enumerate(levels):
         cluster = level.assignment[arrays["index"]]
         found = pairs.semantic_instances(level, queue)[cluster]
-        torch.testing.assert_close(found, arrays[f"inst/l{number}/p"], **CLOSE)
+        recorded = arrays[f"inst/l{number}/p"]
+        torch.testing.assert_close(found, recorded, atol=1e-5, rtol=0, check_dtype=False)
         if number + 1 == len(levels):
             assert pairs.semantic_prototypes(levels, number, cluster, pytest.fail) is None
             continue

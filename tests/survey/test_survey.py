@@ -76,10 +76,10 @@ def arguments(data: Path, results: Path, methods: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def results(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder in which the survey has been run with one method and its baselines."""
+    """A results folder in which the survey has been run with two methods."""
     folder = tmp_path_factory.mktemp("results")
     done = subprocess.run(
-        [sys.executable, "-m", "sslbench", *arguments(tree, folder, "hcsc")],
+        [sys.executable, "-m", "sslbench", *arguments(tree, folder, "hcsc,pcl")],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "250"},
         capture_output=True,
@@ -112,7 +112,7 @@ def test_every_row_of_the_survey_has_every_number(results: Path) -> None:
         "COCO AP",
     ]
     rows = measured(results)
-    assert set(rows) == {"hcsc", "random", "supervised"}
+    assert set(rows) == {"hcsc", "pcl", "random", "supervised"}
     for cells in rows.values():
         assert [cell["status"] for cell in cells] == 6 * ["done"]
         assert [cell["n"] for cell in cells] == [16, 16, 12, 12, 4, 4]
@@ -128,10 +128,10 @@ def test_the_other_tables_have_every_number_that_there_is(results: Path) -> None
         for name in ("few_labels", "transfer", "features")
         for rows in [measured(results, name)]
     }
-    for label in ("hcsc", "random", "supervised"):
+    for label in ("hcsc", "pcl", "random", "supervised"):
         assert statuses["few_labels"][label] == 6 * ["done"]
         assert [s == "done" for s in statuses["transfer"][label]] == [i != 2 for i in range(9)]
-        prototypes = "done" if label == "hcsc" else "skipped"
+        prototypes = "done" if label in ("hcsc", "pcl") else "skipped"
         assert statuses["features"][label] == [*5 * ["done"], prototypes]
 
 
@@ -157,11 +157,13 @@ def test_large_images_were_cropped_by_worker_processes(results: Path) -> None:
     assert {m["config"]["pretrain"]["views_path"] for m in manifests} == {"workers"}
     assert {m["config"]["method"]: (m["steps"], m["images_seen"]) for m in manifests} == {
         "hcsc": (4, 64),
+        "pcl": (4, 64),
         "random": (0, 0),
         "supervised": (4, 64),
     }
     losses = {m["config"]["method"]: set(m["losses"]) for m in manifests}
     assert "prototype" in losses["hcsc"]  # the second epoch was clustered
+    assert "proto_nce" in losses["pcl"]
 
 
 @pytest.mark.slow
@@ -189,16 +191,16 @@ def test_boxes_are_scored_in_pixels_of_the_stored_image(
 @pytest.mark.slow
 def test_a_second_call_does_nothing(results: Path, tree: Path, here: Cli) -> None:
     before = {path: path.stat().st_mtime_ns for path in results.glob("runs/**/*")}
-    done = here(*arguments(tree, results, "hcsc"))
+    done = here(*arguments(tree, results, "hcsc,pcl"))
     assert done.returncode == 0, done.stderr
-    assert "Nothing to do: all 42 stages have their records" in done.stdout
+    assert "Nothing to do: all 56 stages have their records" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in results.glob("runs/**/*")} == before
 
 
 @pytest.mark.slow
 def test_the_command_under_the_table_can_be_given_again(results: Path) -> None:
     command = read(results / "tables" / "survey" / "main.json")["provenance"]["command"]
-    given = ["sslbench", "run", "--suite", "survey", "--methods", "hcsc", *CHANGES]
+    given = ["sslbench", "run", "--suite", "survey", "--methods", "hcsc,pcl", *CHANGES]
     assert shlex.split(command) == [*given, "--data", "DIR"]
 
 
