@@ -25,15 +25,17 @@ def speed(
     """Time the parts of the suite on this machine, all sides taking turns in one run.
 
     A ratio is taken round by round; its median comes with its range. Case after case is written
-    to RESULTS/speed, so an interrupted call keeps what it has measured.
+    to RESULTS/speed, so an interrupted call keeps what it has measured; a record of an earlier
+    call is replaced.
     """
     from rich.console import Console
 
+    from sslbench.disk import write_text
     from sslbench.environment import environment, pick_device
     from sslbench.speed.cases import CASES, Setup, case, check_peers
     from sslbench.speed.measurement import SpeedRecord, write_record
     from sslbench.speed.table import comparisons, markdown, terminal
-    from sslbench.store import now
+    from sslbench.store import Store, now
 
     console = Console()
     if list_:
@@ -43,6 +45,7 @@ def speed(
     peers = tuple(split_list(against)) if against is not None else ()
     versions = check_peers(peers)
     chosen = [case(name) for name in dict.fromkeys(names or CASES)]
+    Store(results).check_writable()
     words = ["sslbench", "speed", *(names or [])]
     words += ["--against", ",".join(peers)] if peers else []
     path = results / "speed" / "speed.json"
@@ -63,7 +66,7 @@ def speed(
                 measurements=measured,
             )
             write_record(path, record)
-            page.write_text(markdown(record), encoding="utf-8")
-            page.with_stem("comparisons").write_text(comparisons(record), encoding="utf-8")
+            write_text(page, markdown(record))
+            write_text(page.with_stem("comparisons"), comparisons(record))
             console.print(terminal(one.name, measured[one.name]), highlight=False)
     console.print(f"Written: {path} and {page}", highlight=False, markup=False, soft_wrap=True)

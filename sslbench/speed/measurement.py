@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from sslbench.config import Settings
+from sslbench.disk import write_text
 from sslbench.errors import StoreError
 from sslbench.store import Environment
 
@@ -53,6 +54,5 @@ def read_record(path: Path) -> SpeedRecord:
 
 
 def write_record(path: Path, record: SpeedRecord) -> None:
-    """As JSON. The folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    """As JSON. The folder is made. Raises UnwritableError."""
+    write_text(path, record.model_dump_json(indent=1) + "\n")

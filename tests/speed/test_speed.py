@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from sslbench.cli import app
-from sslbench.errors import ConfigError, StoreError
+from sslbench.errors import ConfigError, StoreError, UnwritableError
 from sslbench.speed import cases
 from sslbench.speed.cases import CASES, Setup, case, check_peers
 from sslbench.speed.lightly_loop import Loop
@@ -86,6 +86,15 @@ def test_a_call_writes_its_record_and_its_page(
     compared = (tmp_path / "speed" / "comparisons.md").read_text()
     assert compared.count("| torchvision | ") == 1
     assert "phase" not in compared.replace("`sslbench speed views_32px phases`", "")
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_before_anything_is_timed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = CliRunner().invoke(app, ["speed", "knn", "--results", str(tmp_path / "file")])
+    assert isinstance(done.exception, UnwritableError)
+    assert "Choose another with --results" in str(done.exception)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
