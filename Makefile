@@ -32,6 +32,7 @@ results: .venv/ready
 	$(RUN) ablate pair-selection
 	$(RUN) ablate paths
 	$(RUN) run --suite quick --methods all
+	$(RUN) report quick
 	.venv/bin/python -m sslbench.publish quick=quick-all
 	$(RUN) run --suite quick
 	$(RUN) run --suite hierarchy

@@ -38,7 +38,7 @@ from sslbench.data.random import derive_seed
 from sslbench.data.spec import DatasetSpec
 from sslbench.errors import DataError, PluginError
 from sslbench.metrics.box_scores import box_scores, deviation, resampled_box_scores, score_names
-from sslbench.metrics.box_table import detection_rows, of_trial, truth_rows, with_areas
+from sslbench.metrics.box_table import detection_rows, empty_rows, of_trial, truth_rows, with_areas
 from sslbench.nn.detector import Detector, DetectorConfig, Targets, usable_strides
 from sslbench.nn.detector_training import DetectorTraining
 from sslbench.nn.encoder import Encoder
@@ -89,7 +89,7 @@ class DetectionConfig(Settings):
             return self.lr * (step + 1) / self.warmup_steps
         if self.schedule == "cosine":
             return self.lr * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        passed = sum(step >= milestone * self.steps for milestone in self.milestones)
+        passed = sum(step >= round(milestone * self.steps) for milestone in self.milestones)
         return float(self.lr * 0.1**passed)
 
 
@@ -99,6 +99,7 @@ class Detection(Evaluation):
 
     Config = DetectionConfig
     metrics: tuple[Metric, ...] = tuple(map(Metric, score_names(full_summary=False)))
+    version = 2
     freezes = False  # `detector.trainable: false` is checked below
     trial: ClassVar[Mapping[str, Any]] = {
         "short_sides": [96],
@@ -271,8 +272,9 @@ def _on_device(examples: list[Example], device: torch.device) -> tuple[list[Tens
 
 
 def _truth(dataset: LabelledDataset, config: DetectionConfig) -> pa.Table:
-    """A row per box of the test images."""
+    """A row per box of the test images, and one per image without any."""
     boxes = dataset.boxes("test")
+    bare = np.flatnonzero([not len(of.classes) for of in boxes])
     table = truth_rows(
         np.repeat(np.arange(len(boxes)), [len(of.classes) for of in boxes]),
         np.concatenate([of.classes for of in boxes]),
@@ -280,8 +282,9 @@ def _truth(dataset: LabelledDataset, config: DetectionConfig) -> pa.Table:
         np.concatenate([of.ignore for of in boxes]),
     )
     if not config.full_summary:
-        return table
-    return with_areas(table, np.concatenate([of.areas for of in boxes]))
+        return pa.concat_tables([table, empty_rows(bare)])
+    table = with_areas(table, np.concatenate([of.areas for of in boxes]))
+    return pa.concat_tables([table, with_areas(empty_rows(bare), None)])
 
 
 def _table(truth: pa.Table, found: Found, config: DetectionConfig) -> pa.Table:

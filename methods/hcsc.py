@@ -1,8 +1,8 @@
 """HCSC: Hierarchical Contrastive Selective Coding.
 
 Guo et al., "HCSC: Hierarchical Contrastive Selective Coding", CVPR 2022, arXiv:2202.00455. The
-defaults follow the paper; the released code differs from it in five settings, which the variant
-released-code in hcsc.yaml names one by one.
+defaults follow the paper, but keep small clusters (``min_cluster_size``) as the released code does.
+That differs in four further settings, which the variant released-code in hcsc.yaml names.
 """
 
 from typing import Annotated, Literal
@@ -210,6 +210,8 @@ class HCSC(Method):
         for number, level in enumerate(levels):
             positive = level.assignment[index]  # N
             allowed = pairs.candidates(level, positive, config.exclusion, config.last_prototype)
+            if config.exclusion == "batch":
+                context.log(f"free_prototypes_{number}", allowed.sum())
             keep = select(levels, number, positive, context.bernoulli)
             losses.append(
                 proto_nce(

@@ -23,7 +23,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, batch_info_nce, info_nce, mlp, scaling, unit
+from sslbench.nn import Encoder, batch_info_nce, embed_views, info_nce, mlp, scaling, unit
 
 
 class InfoNCEConfig(Settings):
@@ -42,7 +42,7 @@ class InfoNCE(Method):
 
     Config = InfoNCEConfig
     needs = Needs(views=2)
-    version = 1
+    version = 2
 
     def __init__(self, encoder: Encoder, config: InfoNCEConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
@@ -63,9 +63,8 @@ class InfoNCE(Method):
         return config
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
-        # Both views in one pass, as in SimCLR, which adds the other images in the query's own view.
-        views = torch.cat(batch.views[:2])
-        one, other = unit(self.head(self.encoder(views))).chunk(2)  # N x D each
+        # Both views together, as in SimCLR, which adds the other images in the query's own view.
+        one, other = embed_views(batch.views[:2], self.encoder, self.head, unit)  # N x D each
         directions = [self._direction(one, other, context), self._direction(other, one, context)]
         return {"info_nce": torch.stack(directions).mean()}
 

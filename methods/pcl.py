@@ -177,7 +177,8 @@ class PCL(Method):
         # Code: drawn from what the batch leaves free; the other images' prototypes are negatives
         # as well, even where another image's prototype is the query's own.
         free = allowed.nonzero()[:, 0]
-        drawn = free[context.choice(len(free), min(limit, len(free))).to(free)]
+        count = min(limit, len(free))
+        drawn = free[context.choice(len(free), count).to(free)] if count else free
         columns = torch.cat([positive, drawn])
         own = torch.arange(len(positive), device=columns.device)[:, None]
         return columns, torch.arange(len(columns), device=columns.device) != own

@@ -5,7 +5,6 @@ arXiv:2002.05709. Version 2's deeper head (arXiv:2006.10029) and the decoupled l
 (arXiv:2110.06848) are variants in simclr.yaml.
 """
 
-import torch
 from pydantic import Field
 
 from sslbench.api import (
@@ -18,7 +17,7 @@ from sslbench.api import (
     Settings,
     register_method,
 )
-from sslbench.nn import Encoder, mlp, nt_xent, scaling, unit
+from sslbench.nn import Encoder, embed_views, mlp, nt_xent, scaling, unit
 
 
 class SimCLRConfig(Settings):
@@ -36,7 +35,7 @@ class SimCLR(Method):
 
     Config = SimCLRConfig
     needs = Needs(views=2)
-    version = 1
+    version = 2
 
     def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataInfo) -> None:
         super().__init__(encoder, config, data)
@@ -50,7 +49,6 @@ class SimCLR(Method):
         return config
 
     def loss(self, batch: Batch, context: Context) -> LossTerms:
-        # Both views in one pass, so that they share batch statistics as in the released code.
-        views = torch.cat(batch.views[:2])
-        one, other = unit(self.head(self.encoder(views))).chunk(2)  # N x D each
+        # Together, so that they share batch statistics as in the released code.
+        one, other = embed_views(batch.views[:2], self.encoder, self.head, unit)  # N x D each
         return {"nt_xent": nt_xent(one, other, self.config.temperature, self.config.decoupled)}

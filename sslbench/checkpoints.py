@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ class Checkpoints:
     def remove(self) -> None:
         for path in self.files:
             path.unlink(missing_ok=True)
+
+    def remove_own(self) -> None:
+        """Where the newest whole one is of this owner. Of another's nothing is touched."""
+        with suppress(StoreError):  # which whoever goes on from it will be told
+            if self.load(mmap=True) is not None:
+                self.remove()
 
     def damaged(self) -> dict[Path, str]:
         """What is wrong with those that are not as they were written."""

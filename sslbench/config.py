@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin
 
 import yaml
@@ -142,6 +143,17 @@ def parse_value(text: str, source: str) -> Any:
         raise ConfigError(f"{source}: {' '.join(str(error).split())}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: {error}") from error
+
+
+def yaml_file(path: Path, what: str) -> Tree:
+    """A user's YAML file. Raises ConfigError if it is not there or not to be read."""
+    if not path.is_file():
+        raise ConfigError(f"{what} file {path} does not exist")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} file {path} cannot be read as UTF-8 text ({error})") from error
+    return load_yaml(text, str(path))
 
 
 def load_yaml(text: str, source: str) -> Tree:

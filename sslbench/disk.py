@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from sslbench.errors import UnwritableError
 
@@ -31,7 +32,8 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     Raises UnwritableError if the disk is full or the folder cannot be written; ``path`` is
     untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by process id: containers that share a volume have the same ones.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:16]}.tmp")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,8 @@ def is_first() -> bool:
 
 def failed(error: Exception) -> RankFailed:
     """An error of this rank alone, as the one message that says where it was."""
+    if isinstance(error, RankFailed):
+        return error
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RankFailed(f"rank {rank()} on {socket.gethostname()}: {first}")
 
@@ -134,16 +136,30 @@ def once(task: Callable[[], T]) -> T:
 
 
 def tell(order: Any) -> None:
-    """Rank 0 says what is to be done next, which the others wait for in ``told``."""
+    """Rank 0 says what is to be done next, which the others wait for in ``told``.
+
+    Raises RankFailed where one of them has ended.
+    """
     if size() > 1:
-        dist.broadcast_object_list([order], src=0, group=_patient())
+        with _others_there():
+            dist.broadcast_object_list([order], src=0, group=_patient())
 
 
 def told() -> Any:
-    """What rank 0 says next, however long that takes."""
+    """What rank 0 says next, however long that takes. Raises RankFailed where it has ended."""
     order: list[Any] = [None]
-    dist.broadcast_object_list(order, src=0, group=_patient())
+    with _others_there():
+        dist.broadcast_object_list(order, src=0, group=_patient())
     return order[0]
+
+
+@contextmanager
+def _others_there() -> Iterator[None]:
+    """torch says in a RuntimeError of a closed connection that another rank has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise failed(error) from error
 
 
 @cache
@@ -187,11 +203,15 @@ def of_all(value: T) -> list[T]:
 
 
 def to_first(value: T) -> list[T]:
-    """The values of all ranks, in order, on rank 0; nothing on the others."""
+    """The values of all ranks, in order, on rank 0; nothing on the others.
+
+    Raises RankFailed where one of them has ended.
+    """
     if size() == 1:
         return [value]
     found: list[Any] = [None] * size()
-    dist.gather_object(value, found if is_first() else None, dst=0, group=_patient())
+    with _others_there():
+        dist.gather_object(value, found if is_first() else None, dst=0, group=_patient())
     return found if is_first() else []
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Collection
 from functools import cache
@@ -22,6 +23,8 @@ PACKAGES = ("torch", "torchvision", "timm", "faiss-cpu", "numpy", "pillow", "pya
 
 def pick_device(name: str) -> torch.device:
     """``auto``, or any device that torch can compute on. Raises ConfigError if it is not there."""
+    # cuDNN would round the inputs of fp32 convolutions to TF32's 10 bits, and nothing would say so.
+    torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -107,7 +110,7 @@ def _processor() -> str:
 def commit() -> str | None:
     """The commit of the checkout that this package lies in, marked if it has changes."""
     root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or shutil.which("git") is None:
         return None
     done = subprocess.run(
         ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],

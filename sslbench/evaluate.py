@@ -31,7 +31,13 @@ from sslbench.data.datasets import LabelledDataset
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import CentreViews, embed_batches
 from sslbench.disk import file_digest, write_atomic
-from sslbench.errors import Interrupted, NotApplicable, PluginError, UnwritableError
+from sslbench.errors import (
+    Interrupted,
+    NotApplicable,
+    PluginError,
+    RankFailed,
+    UnwritableError,
+)
 from sslbench.feature_pass import BATCH
 from sslbench.features import FeatureStore
 from sslbench.memory import PeakMemory
@@ -62,8 +68,9 @@ def evaluate(
     """The record of one evaluation; the caller writes it, the outcomes are on disk by then.
 
     ``on_progress`` is told (done, total) and may raise Interrupted. Whatever a plugin raises
-    becomes a record, of what is skipped for NotApplicable or else of a failure; Interrupted and
-    UnwritableError pass. Raises ConfigError for wrong settings, UnknownPluginError for no plugin.
+    becomes a record, of what is skipped for NotApplicable or else of a failure; Interrupted,
+    UnwritableError and RankFailed pass. Raises ConfigError for wrong settings, UnknownPluginError
+    for no plugin.
     """
     began = time.monotonic()
     plugin = evaluations.get(config.evaluation)
@@ -71,9 +78,7 @@ def evaluate(
     evaluation = plugin(settings)
     marks = marks_of(config, evaluation, dataset)
     digest = tensors_digest(encoder.state_dict())
-    checkpoint = Checkpoints(
-        store.evaluation_file(run, config.id, "checkpoint.pt"), {"encoder": digest}
-    )
+    checkpoint = evaluation_checkpoints(store, run, config, digest, dataset.digest)
     context = EngineContext(
         device, seed, checkpoint, features, config.preprocessing, workers, on_progress
     )
@@ -105,7 +110,7 @@ def evaluate(
             "outcomes_sha256": file_digest(outcomes),
             "spread_sha256": write_spreads(store.evaluation_file(run, config.id, ENDING), spreads),
         }
-    except (Interrupted, UnwritableError):
+    except (Interrupted, UnwritableError, RankFailed):
         raise
     except NotApplicable as error:
         changes = {"status": "skipped", "reason": str(error)}
@@ -120,6 +125,14 @@ def evaluate(
             "created": now(),
         }
     )
+
+
+def evaluation_checkpoints(
+    store: Store, run: str, config: EvaluationConfig, encoder: str, data: str
+) -> Checkpoints:
+    """Those of an evaluation of the encoder and the data that have these digests."""
+    path = store.evaluation_file(run, config.id, "checkpoint.pt")
+    return Checkpoints(path, {"encoder": encoder, "data": data})
 
 
 def _run(
@@ -142,7 +155,6 @@ def _run(
             f"evaluation {name!r} changed the encoder, which it says it freezes. Keep it in eval "
             "mode and train nothing of it, or declare freezes = False"
         )
-    context.checkpoint.remove()
     return outcome
 
 

@@ -13,11 +13,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sslbench.checkpoints import Checkpoints
 from sslbench.data.datasets import LabelledDataset, check_dataset, open_dataset
 from sslbench.data.spec import DatasetSpec
 from sslbench.environment import environment
-from sslbench.errors import DataError, Interrupted, SSLBenchError, UnwritableError, all_faults
-from sslbench.evaluate import evaluate
+from sslbench.errors import (
+    DataError,
+    Interrupted,
+    RankFailed,
+    SSLBenchError,
+    UnwritableError,
+    all_faults,
+)
+from sslbench.evaluate import evaluate, evaluation_checkpoints
 from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.encoder import Encoder
@@ -149,6 +157,7 @@ class Examiner:
         record: Record
         try:
             encoder, artifacts = self._subject(one)
+            self._drop_of_failed(one)
             record = evaluate(
                 wanted,
                 encoder,
@@ -163,7 +172,7 @@ class Examiner:
                 workers=self.workers,
                 on_progress=watch,
             )
-        except (Interrupted, KeyboardInterrupt, UnwritableError):
+        except (Interrupted, KeyboardInterrupt, UnwritableError, RankFailed):
             raise
         except SSLBenchError as error:  # a data set or an encoder that cannot be opened, say
             record = Record(
@@ -177,6 +186,8 @@ class Examiner:
                 created=now(),
             )
         self.store.write_record(wanted.id, record)
+        if record.status == "done":  # behind all that may yet fail
+            self._checkpoints(one.run, wanted, record).remove()
         if record.failure is not None:
             self.watcher.finished(f"{one.title}: FAILED, {record.failure.message}")
             return record.failure
@@ -189,6 +200,19 @@ class Examiner:
             f"in {time.monotonic() - began:.0f} s"
         )
         return None
+
+    def _drop_of_failed(self, one: Examination) -> None:
+        """What a failed evaluation learnt from data that was changed since, as to mend it."""
+        failed = self.store.record(one.run, one.wanted.id)
+        if failed is None or failed.status != "failed" or not failed.fingerprint:
+            return
+        if failed.fingerprint["data"]["digest"] != self.dataset(one.wanted.dataset).digest:
+            self._checkpoints(one.run, one.wanted, failed).remove_own()
+
+    def _checkpoints(self, run: str, wanted: EvaluationConfig, record: Record) -> Checkpoints:
+        """Those of the evaluation that a record tells of."""
+        data = record.fingerprint["data"]["digest"]
+        return evaluation_checkpoints(self.store, run, wanted, record.encoder_digest, data)
 
     def _subject(self, one: Examination) -> tuple[Encoder, dict[str, Tensor]]:
         """The encoder as its manifest names it, and what its method left beside it."""

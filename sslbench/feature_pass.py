@@ -1,6 +1,6 @@
 """The images of a split through a frozen encoder, a batch at a time; ranks take batches in turn."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sslbench import distributed
 from sslbench.api import ConfigError
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import embed_batches
+from sslbench.errors import SSLBenchError
 from sslbench.nn.encoder import Encoder
 from sslbench.nn.modes import measuring
 from sslbench.run import Preprocessing
@@ -30,16 +31,33 @@ class Pass:
     device: torch.device
     workers: int
 
-    def blocks(self) -> Iterator[Tensor]:
+    def blocks(self) -> Generator[Tensor, None, None]:
         """On rank 0 the features of all batches in order, n x D on the CPU; on others nothing.
 
-        Raises ConfigError for a layer that is not there.
+        What a rank meets with, such as a damaged image, is raised on rank 0 alone. Closed before
+        its end on rank 0, it ends on all. Raises ConfigError for a layer that is not there.
         """
         ranks = distributed.size()
         own = self._own(slice(self.start // BATCH + distributed.rank(), None, ranks))
         left = -(-(len(self.images) - self.start) // BATCH)
-        for _ in range(-(-left // ranks)):
-            yield from (rows for rows in distributed.to_first(next(own, None)) if rows is not None)
+        rounds = -(-left // ranks)
+        for number in range(1, rounds + 1):
+            found = distributed.to_first(_tried(own))
+            if not distributed.is_first():
+                if number < rounds and not distributed.told():
+                    return
+                continue
+            goes_on = False
+            try:
+                for rows, fault in found:
+                    if fault is not None:
+                        raise fault
+                    if rows is not None:
+                        yield rows
+                goes_on = True
+            finally:
+                if number < rounds:
+                    distributed.tell(goes_on)
 
     def _own(self, batches: slice) -> Iterator[Tensor]:
         views = embed_batches(
@@ -56,6 +74,16 @@ class Pass:
             with measuring(self.encoder):
                 images = batch.contiguous(memory_format=torch.channels_last)
                 yield _layer(self.encoder, images, self.layer).float().cpu()
+
+
+def _tried(batches: Iterator[Tensor]) -> tuple[Tensor | None, Exception | None]:
+    """The next batch, if there is one, or why it could not be had, as another rank can be told."""
+    try:
+        return next(batches, None), None
+    except Exception as error:
+        if distributed.is_first() or isinstance(error, SSLBenchError):
+            return None, error
+        return None, RuntimeError(str(distributed.failed(error)))
 
 
 def _layer(encoder: Encoder, images: Tensor, layer: int) -> Tensor:

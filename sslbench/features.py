@@ -6,8 +6,8 @@ one that was changed in place must never be given what it was (0.15 s for a ResN
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -33,7 +33,7 @@ from sslbench.feature_files import (
     read_header,
 )
 from sslbench.feature_pass import Pass
-from sslbench.feature_writing import begun, write_features
+from sslbench.feature_writing import Begun, begun, write_features
 from sslbench.nn.digest import tensors_digest
 from sslbench.nn.encoder import Encoder
 from sslbench.orders import Encode
@@ -158,7 +158,10 @@ class _Wanted:
         """Encodes what an earlier call has not, and writes the file."""
         left = begun(path, self.key)
         start = left.rows if left is not None else 0
-        blocks = self._encoded(device, workers, on_progress, start)
+        with closing(self._encoded(device, workers, on_progress, start)) as blocks:
+            self._write(path, blocks, left)
+
+    def _write(self, path: Path, blocks: Iterator[Rows], left: Begun | None) -> None:
         if left is not None:
             write_features(path, left.header, blocks, left)
             return
@@ -184,7 +187,7 @@ class _Wanted:
         workers: int,
         on_progress: Callable[[int, int], None],
         start: int,
-    ) -> Iterator[Rows]:
+    ) -> Generator[Rows, None, None]:
         """Features of the images from ``start`` on, a batch of rows at a time.
 
         Raises Diverged if one is not finite.
@@ -203,17 +206,18 @@ class _Wanted:
             distributed.tell(order)
         work = Pass(self.encoder, images, self.layer, self.preprocessing, start, device, workers)
         done = start
-        for rows in work.blocks():
-            done += len(rows)
-            bad = int((~rows.isfinite().all(dim=1)).sum())
-            if bad:
-                raise Diverged(
-                    f"the encoder's features of {bad} of {len(rows)} images of "
-                    f"{self.dataset.spec.name} ({self.split}, up to image {done} of {len(images)}) "
-                    "are not finite"
-                )
-            on_progress(done, len(images))
-            yield rows.numpy()
+        with closing(work.blocks()) as blocks:  # at once: other ranks wait for what is next
+            for rows in blocks:
+                done += len(rows)
+                bad = int((~rows.isfinite().all(dim=1)).sum())
+                if bad:
+                    raise Diverged(
+                        f"the encoder's features of {bad} of {len(rows)} images of "
+                        f"{self.dataset.spec.name} ({self.split}, up to image {done} of "
+                        f"{len(images)}) are not finite"
+                    )
+                on_progress(done, len(images))
+                yield rows.numpy()
 
 
 @contextmanager

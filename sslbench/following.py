@@ -6,6 +6,7 @@ Rank 0 walks the plan, holds the locks, evaluates and writes; it says what the o
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -90,8 +91,13 @@ def has_batch_norm(planned: Planned) -> bool:
 
 def _meet_in(results: Path) -> None:
     """Raises ConfigError unless all ranks see what rank 0 writes."""
-    token = results / ".ranks"
-    distributed.by_first(lambda: token.touch())
+
+    def begin() -> str:  # a name of its own: other jobs may meet there at the same time
+        token = results / f".ranks-{uuid4().hex}"
+        token.touch()
+        return token.name
+
+    token = results / distributed.by_first(begin)
     fault = None
     if not token.exists():
         fault = (

@@ -63,7 +63,7 @@ class Planned:
 class Environs:
     """What the plan has to know of the machine and the data."""
 
-    bf16: bool  # whether the device has it natively
+    bf16: bool | None  # whether the device has it natively; None: no one can ask it from here
     count: Callable[[DatasetSpec], int]  # training images of a set whose spec does not say
 
 
@@ -79,9 +79,8 @@ def apply_changes(suite: Suite, changes: Tree) -> tuple[Suite, Tree]:
         raise ConfigError(
             f"--set {unknown[0]}: unknown. Keys begin with {', '.join(run_keys + suite_keys)}"
         )
-    tree = merge(
-        suite.model_dump(mode="json"), {k: v for k, v in changes.items() if k in suite_keys}
-    )
+    own = {k: v for k, v in changes.items() if k in suite_keys}
+    tree = merge(suite.model_dump(mode="json"), own)
     changed = build(Suite, tree, f"suite {suite.name!r} with --set")
     return changed, {k: v for k, v in changes.items() if k in run_keys}
 
@@ -240,6 +239,9 @@ def _pretrain(suite: Suite, tree: Tree, label: str, environs: Environs) -> Pretr
         change = {key: value for key, value in augment.items() if key != "recipe"}
         tree["augment"] = build(Recipe, merge(base, change), where).model_dump(mode="json")
     if tree.get("precision", "auto") == "auto":
+        if environs.bf16 is None:
+            said = "the GPUs cannot be asked from here. --set pretrain.precision=bf16, or fp32"
+            raise ConfigError(f"{where}.precision = auto: {said}")
         tree["precision"] = "bf16" if environs.bf16 else "fp32"
     if tree.get("views_path", "auto") == "auto":
         batched = spec.source == "arrays" or _fits_in_memory(spec)  # arrays are read as batches

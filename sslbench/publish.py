@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sslbench.errors import SSLBenchError, StoreError
 from sslbench.report.page.build import report_page
+from sslbench.report.written import differences
 from sslbench.spreads import ENDING
 from sslbench.store import PICTURES, Store
 from sslbench.study import command_of
@@ -29,12 +30,16 @@ def publish(
 ) -> list[Path]:
     """``results/NAME``: tables, plan, and a folder of records per run. NAME: the suite, if empty.
 
-    Raises StoreError if the suite has not been run, or a run of its plan is not there.
+    Raises StoreError if the suite has not been run, a run of its plan is not there, or a table or
+    page does not say what the records of the plan give.
     """
     store = Store(local)
     plan = store.plan(suite)
     if plan is None:
         raise StoreError(f"{local} holds no plan of suite {suite!r}: {command_of(suite)}")
+    stale = differences(store, suite, published / "reported")
+    if stale:
+        raise StoreError(f"{local}: {stale[0]}")
     folder = published / (name or suite)
     if folder.exists():
         shutil.rmtree(folder)

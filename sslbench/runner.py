@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sslbench.train.baselines import NoSettings, Random, Supervised
 from sslbench.train.build import build_method, encoder_of_method
 from sslbench.train.fitting import batch_that_fits, may_be_out_of_memory
 from sslbench.train.loop import pretrain
-from sslbench.train.outcome import Progress, Trained, run_checkpoints
+from sslbench.train.outcome import Progress, Trained, learnt_from, run_checkpoints
 
 
 class Runner:
@@ -76,10 +77,7 @@ class Runner:
             )
         if manifest.data_digest and any(s.planned is planned for s in pending):
             digest = self.examiner.dataset(config.pretrain.dataset).digest
-            if digest != manifest.data_digest and manifest.status == "failed":
-                # Whatever it failed of may be mended; what it learnt from other data is not used.
-                run_checkpoints(self.store.run_folder(config.id), config.hash).remove()
-            elif digest != manifest.data_digest:
+            if digest != manifest.data_digest and manifest.status != "failed":
                 raise DataError(
                     f"{config.pretrain.dataset.name}: the data changed since run {config.id} "
                     f"(digest {digest[:12]}, then {manifest.data_digest[:12]}). Restore the data, "
@@ -145,6 +143,7 @@ class Runner:
         try:
             dataset = self.examiner.dataset(planned.config.pretrain.dataset)
             facts["data_digest"] = dataset.digest
+            self._drop_of_failed(planned, dataset.digest)
             distributed.tell(Pretrain(planned.config.id))
             facts |= _facts(self.trained(planned, dataset))
         except (Interrupted, KeyboardInterrupt, UnwritableError):
@@ -168,6 +167,21 @@ class Runner:
         )
         return None
 
+    def _drop_of_failed(self, planned: Planned, digest: str) -> None:
+        """What a failed run learnt from data that was changed since, as to mend what it failed of.
+
+        What was learnt from the changed data, before an interrupt, stays.
+        """
+        config = planned.config
+        manifest = self.store.manifest(config.id)
+        if manifest is None or manifest.status != "failed" or manifest.data_digest in ("", digest):
+            return
+        checkpoints = run_checkpoints(self.store.run_folder(config.id), config.hash)
+        with suppress(StoreError):  # which the training will tell
+            state = checkpoints.load(mmap=True)
+            if state is not None and learnt_from(state, manifest.data_digest):
+                checkpoints.remove()
+
     def trained(self, planned: Planned, dataset: LabelledDataset) -> Trained:
         def watch(progress: Progress) -> None:
             loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
@@ -181,6 +195,7 @@ class Runner:
             planned.data,
             dataset.images("train"),
             self.store.run_folder(planned.config.id),
+            data_digest=dataset.digest,
             device=self.device,
             workers=self.workers,
             tracker=self.tracker,

@@ -6,7 +6,8 @@ process that holds it, however that ends, so there are no stale ones.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
@@ -15,7 +16,7 @@ from sslbench.errors import Interrupted, UnwritableError
 from sslbench.store import Store
 
 T = TypeVar("T")
-LOCK = ".lock"  # in a run's folder
+LOCK = ".lock"  # in the folder of a run or of a suite's tables
 AGAIN_SECONDS = 1.0  # until others' locks are tried again
 
 
@@ -26,21 +27,45 @@ def locked(store: Store, run: str) -> Iterator[bool]:
     Raises UnwritableError if no lock can be had on this file system.
     """
     path = store.run_folder(run) / LOCK
-    try:
+    with _lockable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        lock.acquire(blocking=False)
-    except Timeout:
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+    if not lock.is_locked:
         yield False
         return
-    except (OSError, NotImplementedError) as error:
-        raise UnwritableError(
-            f"{path} cannot be locked ({error}). Choose another folder with --results"
-        ) from error
     try:
         yield True
     finally:
         lock.release()
+
+
+@contextmanager
+def table_locked(store: Store, suite: str) -> Iterator[None]:
+    """While no other process adds rows to a suite's table; waits for one that does.
+
+    Raises UnwritableError if no lock can be had on this file system.
+    """
+    path = store.table_folder(suite) / LOCK
+    with _lockable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _lockable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NotImplementedError) as error:
+        raise UnwritableError(
+            f"{path} cannot be locked ({error}). Choose another folder with --results"
+        ) from error
 
 
 def in_turn(

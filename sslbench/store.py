@@ -5,11 +5,11 @@ hand is not taken for a fact.
 """
 
 import json
-import os
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from uuid import uuid4
 
 from sslbench.config import Settings, Tree, build, fingerprint, is_file_name
 from sslbench.disk import write_text
@@ -205,7 +205,7 @@ class Store:
 
     def check_writable(self) -> None:
         """Raises UnwritableError before anything is computed for nothing."""
-        probe = self.root / f".write-test-{os.getpid()}"
+        probe = self.root / f".write-test-{uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
@@ -232,7 +232,7 @@ def _read(path: Path, cls: type[T], *, sealed: bool = True) -> T | None:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
             f"{path}: damaged or unreadable ({error}). Remove it to redo it"
         ) from error

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sslbench.config import Settings, Tree, build, canonical, load_yaml
+from sslbench.config import Settings, Tree, build, canonical, load_yaml, yaml_file
 from sslbench.errors import ConfigError
 from sslbench.registry import METHODS
 from sslbench.suite import DEFAULT_SUITE, suite_names
@@ -179,19 +179,14 @@ def load_study(name: str) -> StudyConfig:
     Raises ConfigError for an unknown name, a name that a method has too, or a wrong key.
     """
     if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise ConfigError(f"study file {name} does not exist")
-        stem, text = path.stem, path.read_text(encoding="utf-8")
+        stem, tree = Path(name).stem, yaml_file(Path(name), "study")
     else:
         _check_name(name)
-        stem = name
         file = resources.files("sslbench.benchmarks.studies").joinpath(f"{name}.yaml")
-        text = file.read_text(encoding="utf-8")
+        stem, tree = name, load_yaml(file.read_text(encoding="utf-8"), f"study {name!r}")
     if stem in suite_names():  # the tables of both would lie in one folder
         raise ConfigError(f"study {name!r} has the name of a suite: give its file another")
-    tree = {"name": stem, **load_yaml(text, f"study {name!r}")}
-    return build(StudyConfig, tree, f"study {name!r}")
+    return build(StudyConfig, {"name": stem, **tree}, f"study {name!r}")
 
 
 def command_of(name: str) -> str:

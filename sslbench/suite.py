@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sslbench.config import Settings, Tree, build, is_file_name, load_yaml, merge
+from sslbench.config import Settings, Tree, build, is_file_name, load_yaml, merge, yaml_file
 from sslbench.errors import ConfigError
 
 DEFAULT_SUITE = "quick"
@@ -79,10 +79,7 @@ def load_suite(name: str) -> Suite:
 def read_suite(name: str) -> dict[str, Any]:
     """The suite's YAML as it stands, with its name."""
     if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise ConfigError(f"suite file {name} does not exist")
-        return {"name": path.stem, **load_yaml(path.read_text(encoding="utf-8"), name)}
+        return {"name": Path(name).stem, **yaml_file(Path(name), "suite")}
     if name not in suite_names():
         close = difflib.get_close_matches(name, suite_names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

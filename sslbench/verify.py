@@ -17,9 +17,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from sslbench.api import evaluations
-from sslbench.config import build, fingerprint
+from sslbench.config import build
 from sslbench.disk import file_digest
-from sslbench.errors import EditedError, SSLBenchError, StoreError
+from sslbench.errors import SSLBenchError, StoreError
 from sslbench.evaluate import scored
 from sslbench.report.frame import frame
 from sslbench.report.grid import Cell, Column, Line, Table
@@ -81,7 +81,6 @@ def verify(store: Store, suite: str, reported: Path | None = None) -> Verified:
     found = again.frame(given)
     mismatches: dict[Mismatch, None] = {}
     faults = [excluded.reason for excluded in given_store.excluded]
-    faults += again.faults
     cells = 0
     for name in plan.tables:
         try:
@@ -97,6 +96,11 @@ def verify(store: Store, suite: str, reported: Path | None = None) -> Verified:
             ]
             cells += sum(cell.value is not None for _, cell, _ in pairs)
             place = _Place(suite, name, column.heading)
+            if column != two.columns[number]:
+                faults.append(
+                    f"table {name} of suite {suite}, column {column.heading!r}: the records say "
+                    f"{_kind(column)}, its outcomes are {_kind(two.columns[number])}"
+                )
             unlike = [
                 mismatch
                 for line, cell, other in pairs
@@ -105,8 +109,13 @@ def verify(store: Store, suite: str, reported: Path | None = None) -> Verified:
             if not unlike:  # else who leads may differ for no other reason
                 unlike = [m for trio in pairs for m in place.standing(*trio)]
             mismatches |= dict.fromkeys(unlike)
-    faults = list(dict.fromkeys(faults)) + differences(store, suite, reported)
+    faults = list(dict.fromkeys([*faults, *differences(store, suite, reported)]))
     return Verified(suite, cells, len(again.records), tuple(mismatches), tuple(faults))
+
+
+def _kind(column: Column) -> str:
+    more = "more" if column.higher_is_better else "less"
+    return f"{column.unit or 'of no unit'}, of which {more} is better"
 
 
 class _AsWritten(SoundStore):
@@ -128,7 +137,6 @@ class _Recomputed(SpreadReader):
         self.store = store
         self.records: dict[tuple[str, str], dict[str, Score]] = {}
         self.reasons: dict[tuple[str, str], str] = {}  # why a record could not be computed again
-        self.faults: list[str] = []
         self._spreads: dict[tuple[str, str], Mapping[str, Spread]] = {}
 
     def frame(self, given: pd.DataFrame) -> pd.DataFrame:
@@ -169,9 +177,12 @@ class _Recomputed(SpreadReader):
             return {"status": "failed", "reason": f"no score {metric}", "value": math.nan}
         bounds = score.interval
         return {
+            "unit": score.unit,
+            "higher_is_better": score.higher_is_better,
             "value": score.value,
             "low": math.nan if bounds is None else bounds.low,
             "high": math.nan if bounds is None else bounds.high,
+            "level": math.nan if bounds is None else bounds.level,
             "n": score.n,
         }
 
@@ -183,21 +194,11 @@ class _Recomputed(SpreadReader):
             raise StoreError(f"nothing: there is no {path}")
         if file_digest(path) != record.outcomes_sha256:
             raise StoreError(f"nothing: {path} is not the file that its record names")
-        self._note_edits(run, name, record)
         plugin = evaluations.get(record.evaluation)
         told = record.fingerprint.get("settings", {})
         evaluation = plugin(build(plugin.Config, told, f"{path.with_suffix('.json')}: settings"))
         scores, spreads = scored(record.evaluation, evaluation, pq.read_table(path))
         self.records[run, name], self._spreads[run, name] = scores, spreads
-
-    def _note_edits(self, run: str, name: str, record: Record) -> None:
-        file = f"runs/{run}/evaluations/{name}.json"
-        try:
-            Store(self.store.root).record(run, name)
-        except EditedError:
-            self.faults.append(f"{file}: was edited: its digest does not fit what it says")
-        if record.fingerprint_sha256 != fingerprint(record.fingerprint):
-            self.faults.append(f"{file}: its fingerprint was edited: the digest does not fit")
 
 
 def _table(plan: PlanFile, name: str, numbers: pd.DataFrame, reader: SpreadReader) -> Table:
@@ -237,8 +238,8 @@ class _Place:
         ]
 
     def standing(self, line: Line, given: Cell, found: Cell) -> list[Mismatch]:
-        """Who is better than all, who is not told apart, and how far the first row is."""
-        shown = ("bold", "tied", "difference_text")
+        """Who is better than all, who is not told apart, how far the first row is, how sure."""
+        shown = ("bold", "tied", "difference_text", "level")
         pairs = {what: (getattr(given, what), getattr(found, what)) for what in shown}
         return [
             self.mismatch(line, "all", f"{what} {one!r}", f"{what} {two!r}")

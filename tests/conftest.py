@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,20 @@ from typing import Any
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and faiss when they are first imported
-os.environ.setdefault("SSLBENCH_CACHE", "")
+# Of the first process, for the session: workers and commands find what was rendered once.
+os.environ["SSLBENCH_CACHE"] = os.environ.get("SSLBENCH_CACHE") or tempfile.mkdtemp("-tests")
 
 import torch
 from PIL import Image
 
 torch.set_num_threads(1)
 SLOW_SECONDS = 1800.0  # until a slow test counts as hanging, on cores that other tests share
+
+
+def pytest_unconfigure() -> None:
+    cache = Path(os.environ["SSLBENCH_CACHE"])
+    if cache.name.endswith("-tests") and "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,6 @@
 """``sslbench ablate``: mistakes in one message, only missing runs trained."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,7 +92,9 @@ def test_a_part_is_left_out_where_its_data_may_be_missing_and_is(
 
 
 @pytest.mark.slow
-def test_only_missing_runs_are_trained_and_the_tables_come_back_the_same(tmp_path: Path) -> None:
+def test_only_missing_runs_are_trained_and_the_tables_come_back_the_same(
+    here: Cli, tmp_path: Path
+) -> None:
     file, results = tmp_path / "mine.yaml", tmp_path / "results"
     file.write_text(
         "title: t\nsuite: smoke\nmethod: moco\ncolumns: {kNN: knn.top1}\n"
@@ -104,8 +105,7 @@ def test_only_missing_runs_are_trained_and_the_tables_come_back_the_same(tmp_pat
     )
 
     def sslbench(*arguments: str) -> str:
-        command = [sys.executable, "-m", "sslbench", *arguments, "--results", str(results)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = here(*arguments, "--results", str(results))
         assert done.returncode == 0, done.stderr
         return done.stdout
 

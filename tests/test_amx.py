@@ -51,6 +51,12 @@ def test_onednn_computes_without_amx_where_the_processor_has_it(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("no_limit")
+def test_the_limit_is_the_best_set_without_amx(tmp_path: Path) -> None:
+    amx.leave_out(_processor(tmp_path, "avx512_bf16 amx_bf16 amx_tile"))
+    assert os.environ[LIMITS[0]] == "AVX512_CORE_BF16"
+
+
+@pytest.mark.usefixtures("no_limit")
 def test_onednn_obeys_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LIMITS[0], "SSE41")
     assert "SSE4.1" in _instructions(_processor(tmp_path, "amx_bf16"))

@@ -11,6 +11,7 @@ from sslbench.conformance.descent import RATE, descend
 from sslbench.conformance.trial import built, images, planned
 from sslbench.registry import METHODS
 
+QUICK = ("simclr", "moco", "hcsc", "knn", "linear_probe")  # one of each kind
 TOY = '''
 """A method of somebody else."""
 import random
@@ -81,14 +82,14 @@ def faults(label: str) -> list[str]:
     return [f"{result.title}: {result.fault}" for result in check_plugin(label) if result.fault]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("label", every_plugin())
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in every_plugin()
+    ],
+)
 def test_every_plugin_keeps_its_contract(label: str) -> None:
-    assert not faults(label)
-
-
-@pytest.mark.parametrize("label", ["simclr", "moco", "hcsc", "knn", "linear_probe"])
-def test_plugins_of_each_kind_keep_their_contract(label: str) -> None:
     assert not faults(label)
 
 

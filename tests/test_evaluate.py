@@ -12,8 +12,8 @@ from sslbench.data.datasets import open_dataset
 from sslbench.data.spec import dataset_spec
 from sslbench.disk import file_digest
 from sslbench.environment import environment
-from sslbench.errors import Interrupted, UnwritableError
-from sslbench.evaluate import evaluate
+from sslbench.errors import Interrupted, RankFailed, StoreError, UnwritableError
+from sslbench.evaluate import evaluate, evaluation_checkpoints
 from sslbench.features import FeatureStore
 from sslbench.nn.config import EncoderConfig
 from sslbench.nn.digest import tensors_digest
@@ -259,7 +259,29 @@ def test_scores_that_are_no_means_have_intervals_too(evaluated, toy):
 # ---- checkpoints ------------------------------------------------------------------------------
 
 
-def test_a_finished_evaluation_leaves_no_checkpoint(evaluated, toy, store):
-    _, record = evaluated(toy(act=lambda subject, dataset, context: context.checkpoint.save({})))
+def test_the_end_of_another_rank_is_no_failure_of_the_evaluation(evaluated, toy, store):
+    def lose(subject, dataset, context):
+        raise RankFailed("rank 0 on here: Connection closed by peer")
+
+    with pytest.raises(RankFailed):
+        evaluated(toy(act=lose))
+    assert not list(store.run_folder("run").rglob("*.json"))
+
+
+def test_a_checkpoint_stays_until_the_record_is_written_and_is_of_its_data(
+    evaluated, toy, store, dataset
+):
+    config, record = evaluated(
+        toy(act=lambda subject, dataset, context: context.checkpoint.save({"step": 3}))
+    )
     assert record.status == "done"
-    assert not list(store.run_folder("run").rglob("*.pt"))
+    digest = record.encoder_digest
+    kept = evaluation_checkpoints(store, "run", config, digest, dataset.digest)
+    assert kept.load() == {"step": 3}
+    others = evaluation_checkpoints(store, "run", config, digest, "other data")
+    with pytest.raises(StoreError, match=r"belongs to .*, data .*, expected .*, data other data"):
+        others.load()
+    others.remove_own()
+    assert kept.files
+    kept.remove_own()
+    assert not kept.files

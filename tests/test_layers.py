@@ -30,7 +30,7 @@ LAYERS = [  # highest first; names on one line never import one another
     {"config"},
     {"collectives"},
     {"memory", "disk", "distributed"},
-    {"errors", "allocator", "amx", "launch", "rendezvous", "stopping"},
+    {"errors", "allocator", "amx", "commands", "launch", "rendezvous", "stopping"},
 ]
 LEVEL = {name: -row for row, names in enumerate(LAYERS) for name in names}
 # The evaluation engine is two files; the trainer records where it ran.

@@ -46,6 +46,15 @@ def pretrain(**changes: Any) -> Tree:
     return {**suite().pretrain, **changes}
 
 
+def test_automatic_precision_needs_a_device_that_can_be_asked() -> None:
+    environs = Environs(bf16=None, count=count)
+    with pytest.raises(ConfigError, match=r"precision = auto: .* --set pretrain\.precision=bf16"):
+        plan(suite(), ["moco"], [0], {}, environs)
+    given = assignments(["pretrain.precision=bf16"])
+    [row, *_] = plan(suite(), ["moco"], [0], given, environs)
+    assert row.config.pretrain.precision == "bf16"
+
+
 def test_the_method_file_beats_the_defaults() -> None:
     row = planned("moco")
     assert row.config.pretrain.optim.lr == 0.03
@@ -137,7 +146,13 @@ def test_the_identity_is_what_changes_numbers() -> None:
     # A variant's name is a label: the same values are the same run, however they came about.
     recipe = pretrain(
         augment="moco_v1",
-        optim={"name": "sgd", "lr": 0.03, "schedule": "step", "milestones": [0.6, 0.8]},
+        optim={
+            "name": "sgd",
+            "lr": 0.03,
+            "schedule": "step",
+            "per_step": False,
+            "milestones": [0.6, 0.8],
+        },
     )
     assert (
         planned("moco", exceptions=variant, pretrain=recipe).config.hash

@@ -3,15 +3,17 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from sslbench.cli.planning import planned
-from sslbench.errors import DataError, SSLBenchError
+from sslbench.errors import DataError, Interrupted, SSLBenchError, UnwritableError
+from sslbench.evaluate import evaluate, evaluation_checkpoints
 from sslbench.runner import Runner, Tally
-from sslbench.store import Store
+from sslbench.store import Record, Store
 from sslbench.suite import load_suite
 
 CPU = torch.device("cpu")
@@ -55,10 +57,12 @@ def folder(plain_images: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *changes: str) -> tuple[Tally, Notes]:
+def run(
+    folder: Path, *changes: str, methods: str | None = None, **options: Any
+) -> tuple[Tally, Notes]:
     notes = Notes()
     root = folder / "data"
-    _, plan = planned(str(folder / "plain.yaml"), None, None, list(changes), root, CPU)
+    _, plan = planned(str(folder / "plain.yaml"), methods, None, list(changes), root, CPU)
     runner = Runner(
         Store(folder / "results"),
         data_root=root,
@@ -66,6 +70,7 @@ def run(folder: Path, *changes: str) -> tuple[Tally, Notes]:
         device=CPU,
         workers=0,
         watcher=notes,
+        **options,
     )
     runner.check(plan)
     return runner.run(plan), notes
@@ -112,6 +117,87 @@ def test_a_failed_run_is_tried_again_once_its_cause_is_mended(folder: Path) -> N
     broken.write_bytes(good)
     tally, _ = run(folder)
     assert (tally.done, tally.failures) == (2, [])
+
+
+EPOCHS = ("pretrain.epochs=6", "pretrain.steps=1")
+
+
+def stopped_after(folder: Path, steps: int) -> None:
+    """A run that is interrupted, with a checkpoint."""
+    calls = iter(range(10**6))
+    with pytest.raises(Interrupted):
+        run(folder, *EPOCHS, stopped=lambda: next(calls) >= steps)
+
+
+def position(folder: Path) -> int:
+    [path] = folder.glob("results/runs/*/checkpoint.pt")
+    return int(torch.load(path, weights_only=True)["state"]["step"])
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_the_first_failure_ends_a_call_only_where_it_shall(folder: Path, fail_fast: bool) -> None:
+    rate = "pretrain.optim.lr=1e30"
+    tally, notes = run(folder, *EPOCHS, rate, methods="simclr,byol", fail_fast=fail_fast)
+    stages = [f"{method} (seed 0) pre-training" for method in ("simclr", "byol")]
+    tried = stages[: 1 if fail_fast else 2]
+    assert notes.stages == tried
+    assert [failure.partition(":")[0] for failure in tally.failures] == tried
+
+
+def test_what_was_learnt_from_mended_data_outlives_interrupts(folder: Path) -> None:
+    broken = folder / "data/plain/train/red/3.png"
+    good = broken.read_bytes()
+    broken.write_bytes(b"no picture")
+    run(folder, *EPOCHS)
+    broken.write_bytes(good)
+    stopped_after(folder, 1)
+    before = position(folder)
+    stopped_after(folder, 1)  # the record of the failure is of other data, and still there
+    assert position(folder) > before
+    tally, _ = run(folder, *EPOCHS)
+    assert (tally.done, tally.failures) == (2, [])
+
+
+def test_a_run_goes_on_with_no_other_data_than_it_began_with(folder: Path) -> None:
+    stopped_after(folder, 2)
+    path = folder / "data/plain/train/red/0.png"
+    own = path.read_bytes()
+    Image.new("RGB", (20, 24), (1, 2, 3)).save(path)
+    tally, _ = run(folder, *EPOCHS)
+    [failure] = tally.failures
+    assert "checkpoint.pt: of data with digest" in failure
+    assert "Restore the data, or remove it to begin anew" in failure
+    path.write_bytes(own)
+    before = position(folder)
+    stopped_after(folder, 1)
+    assert position(folder) > before
+
+
+def test_a_checkpoint_of_an_evaluation_goes_when_its_record_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(folder)
+    next(folder.glob("results/runs/*/evaluations/*.json")).unlink()
+
+    def keeping(config: Any, encoder: Any, artifacts: Any, dataset: Any, **rest: Any) -> Record:
+        record = evaluate(config, encoder, artifacts, dataset, **rest)
+        kept = evaluation_checkpoints(
+            rest["store"], rest["run"], config, record.encoder_digest, dataset.digest
+        )
+        kept.save({"step": 1})
+        return record
+
+    def full(store: Store, name: str, record: Record) -> None:
+        raise UnwritableError("disk full")
+
+    monkeypatch.setattr("sslbench.examine.evaluate", keeping)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write_record", full)
+        with pytest.raises(UnwritableError):
+            run(folder)
+    assert len(list(folder.glob("results/runs/*/evaluations/*.checkpoint.pt"))) == 1
+    run(folder)
+    assert not list(folder.glob("results/runs/*/evaluations/*.checkpoint.pt"))
 
 
 @pytest.mark.parametrize("part", ["train/red", "test"])

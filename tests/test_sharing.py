@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sslbench.errors import Interrupted, StoreError
-from sslbench.sharing import in_turn, locked
+from sslbench.errors import Interrupted, StoreError, UnwritableError
+from sslbench.sharing import in_turn, locked, table_locked
 from sslbench.store import Store
 
 HOLD = """
@@ -49,6 +51,36 @@ def _walk(store: Store, work: list[str], said: list[str], stop_after: int = 10**
         waiting=said.append,
     )
     return list(turns)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no locks"), OSError(37, "No locks")])
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    for lock in (locked(Store(tmp_path), "run"), table_locked(Store(tmp_path), "suite")):
+        with pytest.raises(UnwritableError, match=r"\.lock cannot be locked .*--results"), lock:
+            pass
+
+
+def test_a_table_is_changed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    order: list[str] = []
+
+    def wait() -> None:
+        with table_locked(store, "tiny"):
+            order.append("second")
+
+    with table_locked(store, "tiny"):
+        other = threading.Thread(target=wait)
+        other.start()
+        other.join(0.3)
+        order.append("first")
+    other.join(60)
+    assert order == ["first", "second"]
 
 
 def test_a_run_that_another_process_holds_comes_last_and_whole(

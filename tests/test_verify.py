@@ -3,8 +3,9 @@
 import json
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -134,8 +135,53 @@ def test_a_digit_that_was_changed_and_sealed_again_is_found_too(store: Store) ->
 
     found = verify(store, "tiny")
 
-    assert found.faults == ()
     assert [(one.row, one.seed) for one in found.mismatches] == [("MOCO", "0")]
+
+
+def _resealed(store: Store, label: str, seed: int, change: Callable[[Any], None]) -> None:
+    path = record_file(store, label, seed)
+    tree = json.loads(path.read_text())
+    del tree["sha256"]
+    change(tree)
+    store.write_record(NAME, Record.model_validate(tree))
+
+
+@pytest.mark.parametrize("change", [{"status": "failed"}, {"encoder_digest": "x"}, {"scores": {}}])
+def test_a_record_that_was_edited_to_be_no_number_is_named(
+    store: Store, change: dict[str, Any]
+) -> None:
+    folder, _ = _written(store)
+    path = record_file(store, "hcsc", 1)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    (folder / "main.md").write_text("another table")
+
+    found = verify(store, "tiny")
+
+    assert not found.holds
+    assert any(f"{NAME}.json" in fault and "was edited" in fault for fault in found.faults)
+
+
+def test_a_record_copied_from_another_run_is_named(store: Store) -> None:
+    target = record_file(store, "hcsc", 0)
+    target.write_bytes(record_file(store, "moco", 0).read_bytes())
+
+    assert "of run moco-resnet18-s0-0123456789abcdef, so it was copied" in told(
+        verify(store, "tiny")
+    )
+
+
+def test_whether_more_is_better_is_what_the_plugin_says(store: Store) -> None:
+    def turn(tree: Any) -> None:
+        for score in tree["scores"].values():
+            score["higher_is_better"] = False
+
+    for label in ("moco", "hcsc"):
+        for seed in (0, 1):
+            _resealed(store, label, seed, turn)
+
+    [fault] = verify(store, "tiny").faults
+
+    assert "column 'kNN top-1 (%)': the records say %, of which less is better" in fault
 
 
 def test_changed_outcomes_are_not_the_records(store: Store) -> None:
@@ -231,6 +277,41 @@ def test_a_digit_changed_in_the_page_is_named(store: Store) -> None:
     assert fault.endswith("`sslbench report tiny` writes it anew")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        (r'<p class="remark">(.)', "table main, line "),
+        (r'<p class="provenance">(.)', "table main, line "),
+        (r'"seeds":\{"0":(\d)', "it does not say where its numbers come from"),
+        (r'"selection":"(n)one"', "it does not say how numbers were measured"),
+    ],
+)
+def test_what_a_page_says_beside_its_tables_is_compared_too(
+    store: Store, pattern: str, said: str
+) -> None:
+    _, page = _written(store)
+    text = page.read_text()
+    place = re.search(pattern, text)
+    assert place is not None
+    other = "7" if place[1] != "7" else "8"
+    page.write_text(text[: place.start(1)] + other + text[place.end(1) :])
+
+    [fault] = verify(store, "tiny").faults
+
+    assert said in fault
+    assert fault.endswith("`sslbench report tiny` writes it anew")
+
+
+def test_a_file_that_is_no_text_any_more_is_a_difference(store: Store) -> None:
+    folder, page = _written(store)
+    for path in (folder / "main.csv", page):
+        path.write_bytes(path.read_bytes().replace(b"kNN", b"k\xff\xfe"))
+
+    faults = verify(store, "tiny").faults
+
+    assert len(faults) == 2
+
+
 def test_a_page_without_the_table_or_older_than_a_run_is_out_of_date(store: Store) -> None:
     _, page = _written(store)
     plan = store.plan("tiny")
@@ -250,13 +331,12 @@ def test_a_suite_that_was_never_run_is_a_mistake(tmp_path: Path) -> None:
         verify(Store(tmp_path), "tiny")
 
 
-def test_the_command_fails_and_names_the_cell(store: Store) -> None:
+def test_the_command_fails_and_names_the_cell(
+    store: Store, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     change_digit(record_file(store, "hcsc", 0))
-    command = [sys.executable, "-m", "sslbench", "report", "tiny", "--verify"]
 
-    failed = subprocess.run(
-        [*command, "--results", str(store.root)], capture_output=True, text=True, check=False
-    )
+    failed = here("report", "tiny", "--verify", "--results", str(store.root))
 
     assert failed.returncode == 1
     assert "4 cells, 4 records computed again: NOT as given" in failed.stdout

@@ -83,7 +83,8 @@ def evaluate(
     from sslbench.environment import pick_device
     from sslbench.examine import Examiner
     from sslbench.foreign import changed, keep, take_up
-    from sslbench.store import Store
+    from sslbench.sharing import table_locked
+    from sslbench.store import PlanFile, Store
     from sslbench.suite import load_suite
     from sslbench.weights import default_label, joined
 
@@ -103,8 +104,12 @@ def evaluate(
     store = Store(results)
     options = {"--prefix": prefix, "--seeds": seeds, "--encoder": encoder}
     command = _command(weights.name, name, suite, options, set_ or [], allow_missing, root)
-    before, identity = store.plan(loaded.name), foreign.configs[0]
-    plan = joined(before, loaded, foreign.rows(), identity, command, changes)
+
+    def plan() -> PlanFile:
+        before, identity = store.plan(loaded.name), foreign.configs[0]
+        return joined(before, loaded, foreign.rows(), identity, command, changes)
+
+    plan()  # with its faults, before anything is done
     count = worker_count(workers, partial(console.print, style="yellow", highlight=False))
     with stop_signals() as stopped, ProgressWatcher(console) as watcher:
         examiner = Examiner(
@@ -121,8 +126,10 @@ def evaluate(
             [one.wanted.dataset for one in work if not examiner.is_done(one.run, one.wanted)]
         )
         keep(store, foreign, examiner.environment)
-        # Written first, so that an interrupted call can already be tabulated.
-        store.write_plan(plan)
+        # Written first, so that an interrupted call can already be tabulated; made anew, for
+        # another call may have added its rows meanwhile.
+        with table_locked(store, loaded.name):
+            store.write_plan(plan())
         tally = examiner.run(work)
     ended(console, store, loaded.name, tally)
 

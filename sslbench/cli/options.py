@@ -95,7 +95,7 @@ TrackerOption = Annotated[
 
 
 def cluster_of(
-    executor: str | None, address: str | None, gpus: float, cpus: int
+    executor: str | None, address: str | None, gpus: float, cpus: int, device: str, fail_fast: bool
 ) -> "Cluster | None":
     """The cluster that runs go to, if any. Raises ConfigError for options that do not fit."""
     if executor is None:
@@ -104,6 +104,15 @@ def cluster_of(
         return None
     if executor != "ray":
         raise ConfigError(f"--executor {executor}: expected ray")
+    if device != "auto":
+        raise ConfigError(
+            f"--device {device}: with --executor ray a run takes what its node gives it. GPUs are "
+            "asked for with --gpus-per-run"
+        )
+    if fail_fast:
+        raise ConfigError(
+            "--fail-fast: with --executor ray runs go on side by side, and one does not end others"
+        )
     from sslbench.cluster import Cluster
 
     return Cluster(address, gpus, cpus)

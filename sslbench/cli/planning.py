@@ -22,9 +22,9 @@ def planned(
     seeds: str | None,
     changes: list[str],
     data_root: Path | None,
-    device: torch.device,
+    device: torch.device | None,
 ) -> tuple[Suite, list[Planned]]:
-    """The suite as ``--set`` leaves it, and its runs.
+    """The suite as ``--set`` leaves it, and its runs; ``device``: None where no one can ask it.
 
     Raises ConfigError with all faults of the arguments and of what they resolve to.
     """
@@ -37,17 +37,18 @@ def planned(
     chosen = parse_seeds(seeds) if seeds is not None else list(loaded.seeds)
     changed, of_runs = apply_changes(loaded, assignments(changes))
     runs = plan(changed, selectors, chosen, of_runs, environs)
-    slow_precision(runs, device)
+    if device is not None:
+        slow_precision(runs, device)
     return changed, runs
 
 
-def environs_of(data_root: Path | None, device: torch.device) -> Environs:
+def environs_of(data_root: Path | None, device: torch.device | None) -> Environs:
     """What a plan has to know of this machine and its data."""
 
     def count(spec: DatasetSpec) -> int:
         return len(open_dataset(spec, data_root).images("train"))
 
-    return Environs(bf16=has_bf16(device), count=count)
+    return Environs(bf16=None if device is None else has_bf16(device), count=count)
 
 
 def slow_precision(runs: Sequence[Planned], device: torch.device) -> str | None:

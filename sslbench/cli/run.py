@@ -57,9 +57,11 @@ def run(
     from sslbench.store import PlanFile, Store
 
     console = Console(quiet=not is_speaker())
-    place = pick_device(device)
+    cluster = cluster_of(executor, address, gpus_per_run, cpus_per_run, device, fail_fast)
+    place = pick_device("cpu" if cluster is not None and not gpus_per_run else device)
+    unknown = gpus_per_run > 0 and place.type != "cuda"
     root = data_root(data)
-    loaded, plan = planned(suite, methods, seeds, set_ or [], root, place)
+    loaded, plan = planned(suite, methods, seeds, set_ or [], root, None if unknown else place)
     console.print(loaded.title, style="bold", highlight=False, markup=False)
     if loaded.about:
         console.print(loaded.about, highlight=False, markup=False)
@@ -86,5 +88,5 @@ def run(
         dry_run=dry_run,
         fail_fast=fail_fast,
         tracker=tracker,
-        cluster=cluster_of(executor, address, gpus_per_run, cpus_per_run),
+        cluster=cluster,
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sslbench.cli.options import DataOption, SetOption, SuiteOption, data_root
+from sslbench.errors import ConfigError
 from sslbench.suite import DEFAULT_SUITE
 
 
@@ -28,6 +29,9 @@ def show(
 
     console = Console()
     loaded, plan = planned(suite, method, "0", set_ or [], data_root(data), pick_device(device))
+    labels = list(dict.fromkeys(row.label for row in plan if row.label not in loaded.baselines))
+    if len(labels) > 1:
+        raise ConfigError(f"{method!r} names {len(labels)} rows, {', '.join(labels)}: give one")
     row = plan[0]
     if row.card:  # a baseline has none
         console.print(page(row.label))

@@ -72,7 +72,7 @@ def run_on(
 
     tally = Tally(already=sum(runner.is_done(stage) for stage in stages(plan)))
     open_ = [p for p in plan if not all(map(runner.is_done, stages([p])))]
-    _check_resources(cluster, ray.cluster_resources())
+    check_resources(cluster, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     if cluster.ranks > 1:
         check_divisible(open_, torch.device("cuda"), cluster.ranks)
     token = f".cluster-{uuid4().hex}"
@@ -122,8 +122,8 @@ def run_on(
     return tally
 
 
-def _check_resources(cluster: Cluster, there: dict[str, float]) -> None:
-    """Raises ConfigError for what no node can have."""
+def check_resources(cluster: Cluster, nodes: Sequence[dict[str, float]]) -> None:
+    """Raises ConfigError for what these nodes cannot give, so that Ray would wait for ever."""
     ranks, each = cluster.ranks, cluster.each
     if cluster.gpus_per_run > 1 and cluster.gpus_per_run != ranks:
         raise ConfigError(
@@ -135,7 +135,15 @@ def _check_resources(cluster: Cluster, there: dict[str, float]) -> None:
             f"Nearest that works: {-(-cluster.cpus_per_run // ranks) * ranks}"
         )
     for name, wanted in (("GPU", cluster.gpus_per_run), ("CPU", cluster.cpus_per_run)):
-        if wanted > there.get(name, 0):
-            raise ConfigError(
-                f"a run wants {wanted:g} {name}, the cluster has {there.get(name, 0):g}"
-            )
+        there = sum(node.get(name, 0) for node in nodes)
+        if wanted > there:
+            raise ConfigError(f"a run wants {wanted:g} {name}, the cluster has {there:g}")
+    who = "a run" if ranks == 1 else f"each of a run's {ranks} ranks"
+    if not any(
+        each.cpus <= node.get("CPU", 0) and each.gpus <= node.get("GPU", 0) for node in nodes
+    ):
+        most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
+        raise ConfigError(
+            f"{who} wants {each.cpus:g} CPU and {each.gpus:g} GPU of one node, the largest node "
+            f"has {most.get('CPU', 0):g} and {most.get('GPU', 0):g}"
+        )

@@ -16,6 +16,7 @@ from torchvision.transforms.v2.functional import resize
 from sslbench.data.images import ImageSet
 from sslbench.data.random import permutation, uniforms
 from sslbench.data.readers.source import Boxes
+from sslbench.data.workers import begin_worker
 from sslbench.errors import DataError
 
 HELD_BYTES = 2**30  # resized images are kept in memory if all of them take no more
@@ -97,6 +98,7 @@ class BoxImages(Dataset[Example | DataError]):
             batch_sampler=showings,
             num_workers=workers,
             collate_fn=_as_list,
+            worker_init_fn=begin_worker,
             generator=torch.Generator(),  # its own: a loader draws a seed from what it is given
         )
         for batch in loader:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from sslbench.config import fingerprint
@@ -115,7 +116,10 @@ def _download(spec: DatasetSpec, data_root: Path | None) -> None:
     source = _source(spec, folder)
     if not isinstance(source, TorchvisionSource):
         raise DataError(f"{spec.name}: sslbench cannot download it. {_how_to_get(spec)}")
-    source.download()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):  # another process may do the same
+        if check_dataset(spec, data_root):
+            source.download()
 
 
 class LabelledDataset:

@@ -149,10 +149,22 @@ def decoded(content: bytes, name: str) -> Tensor:
                     "that an image may have. Make it smaller"
                 )
             # Converting what is RGB already would copy it.
-            pixels: Tensor = pil_to_tensor(image if image.mode == "RGB" else image.convert("RGB"))
+            pixels: Tensor = pil_to_tensor(image if image.mode == "RGB" else _rgb(image, name))
             return pixels
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{name}: cannot be read as an image ({error})") from error
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    """Any other mode as RGB. Raises DataError for numbers of which nobody says what is white."""
+    if image.mode.startswith("I;16"):  # Pillow would cut everything above 255 off
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise DataError(
+            f"{name}: pixels are 32-bit numbers (mode {image.mode}) of unknown range. Convert the "
+            "image to 8 or 16 bits"
+        )
+    return image.convert("RGB")
 
 
 def held(images: ImageSet) -> HeldImages:

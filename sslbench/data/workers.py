@@ -84,7 +84,7 @@ def made_by_workers(
             batch_size=None,
             sampler=_pieces(epoch, batches, size),
             num_workers=workers,
-            worker_init_fn=_begin,
+            worker_init_fn=begin_worker,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # or each epoch would move the global one
         )
@@ -124,7 +124,7 @@ def _empty(
     return [torch.empty(count, 3, side, side, dtype=dtype, device=device) for side in sides]
 
 
-def _begin(worker: int) -> None:
+def begin_worker(worker: int) -> None:
     """One thread, for workers share the cores already, and no end but the parent's.
 
     Signals reach the whole group of processes: whether to stop is the parent's to say, after a

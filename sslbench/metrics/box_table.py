@@ -1,5 +1,8 @@
 """Tables of boxes: what was to be found, what a detector found, a row each.
 
+An image on which nothing is to be found has a row of its own: a detection on it is a mistake, and
+it is one of the images that are drawn when images are resampled, whatever was found on it.
+
 A table may hold several trials, each with all of the truth and its own detections, and truth may
 come with areas that are not those of its boxes.
 """
@@ -21,7 +24,8 @@ Times = npt.NDArray[np.int64]  # how often each image occurs, in ascending order
 BOX_TABLE = pa.schema(
     [
         pa.field("item", pa.int64(), nullable=False),  # position of the image in its split
-        pa.field("kind", pa.string(), nullable=False),  # "truth" or "detection"
+        # "truth", "detection", or "empty": an image of which nothing is to be found
+        pa.field("kind", pa.string(), nullable=False),
         pa.field("class_id", pa.int64(), nullable=False),
         pa.field("score", pa.float32()),  # null for truth
         pa.field("x0", pa.float32(), nullable=False),  # pixels of the image as it is stored
@@ -31,6 +35,7 @@ BOX_TABLE = pa.schema(
         pa.field("ignore", pa.bool_(), nullable=False),  # truth that is neither hit nor miss
     ]
 )
+EMPTY = "empty"
 TRIAL = pa.field("trial", pa.int64(), nullable=False)  # only where there are several
 AREA = pa.field("area", pa.float32())  # of the object in pixels; null for detections; may lack
 
@@ -38,6 +43,13 @@ AREA = pa.field("area", pa.float32())  # of the object in pixels; null for detec
 def truth_rows(items: Integers, class_ids: Integers, boxes: Floats, ignore: Flags) -> pa.Table:
     """Boxes to be found (N x 4: left, top, right, bottom) as rows of ``BOX_TABLE``."""
     return _rows(items, "truth", class_ids, pa.nulls(len(items), pa.float32()), boxes, ignore)
+
+
+def empty_rows(items: Integers) -> pa.Table:
+    """Images without a box to be found, as rows of ``BOX_TABLE``."""
+    nowhere, none = np.zeros((len(items), 4), dtype=np.float32), pa.nulls(len(items), pa.float32())
+    ignored = np.ones(len(items), dtype=np.bool_)
+    return _rows(items, EMPTY, np.full(len(items), -1), none, nowhere, ignored)
 
 
 def detection_rows(items: Integers, class_ids: Integers, scores: Floats, boxes: Floats) -> pa.Table:
@@ -90,7 +102,7 @@ class BoxRows:
 
 
 def trials_of(table: pa.Table) -> list[BoxRows]:
-    """The rows of each trial. Raises DataError for a table that is none of boxes."""
+    """The boxes of each trial. Raises DataError for a table that is none of boxes."""
     missing = [name for name in BOX_TABLE.names if name not in table.column_names]
     if missing:
         raise DataError(
@@ -98,9 +110,13 @@ def trials_of(table: pa.Table) -> list[BoxRows]:
             f"missing: {', '.join(missing)}"
         )
     kinds = table["kind"].to_numpy()
-    unknown = set(kinds) - {"truth", "detection"}
+    unknown = set(kinds) - {"truth", "detection", EMPTY}
     if unknown:
-        raise DataError(f"column kind: 'truth' or 'detection' expected, found {sorted(unknown)}")
+        raise DataError(
+            f"column kind: 'truth', 'detection' or 'empty' expected, found {sorted(unknown)}"
+        )
+    table = table.filter(pa.array(kinds != EMPTY))
+    kinds = kinds[kinds != EMPTY]
     is_truth = kinds == "truth"
     scores = table["score"].to_numpy().astype(np.float64)  # null becomes NaN
     corners = np.stack(

@@ -71,9 +71,11 @@ class Counted:
             float((counts * (counts - 1) / 2).sum())
             for counts in (self.pairs, self.rows, self.columns)
         )
+        if both == one == other:  # also of a single item, which is in no pair
+            return 1.0
         expected = one * other / (self.items * (self.items - 1) / 2)
         most = (one + other) / 2
-        return 1.0 if both == one == other else (both - expected) / (most - expected)
+        return (both - expected) / (most - expected)
 
     def matched_accuracy(self) -> float:
         """In percent, after the best assignment of clusters to classes."""

@@ -162,9 +162,10 @@ def _fpn(encoder: Encoder, config: DetectorConfig) -> Parts:
     anchors = AnchorGenerator(
         tuple(tuple(scale * stride for scale in config.anchor_scales) for stride in levels), ratios
     )
-    pool = MultiScaleRoIAlign(
+    pool = _RegionPool(
         [str(level) for level in range(len(used))],
         config.region_size,
+        used[0],
         sampling_ratio=config.bin_samples,
         # Which map a region is read from: the paper's 224 pixels at stride 16 go with anchors of
         # 8 strides; smaller anchors move the border alike.
@@ -173,6 +174,27 @@ def _fpn(encoder: Encoder, config: DetectorConfig) -> Parts:
     )
     head = TwoMLPHead(config.fpn_width * config.region_size**2, config.head_width)
     return backbone, anchors, pool, head, config.head_width
+
+
+class _RegionPool(MultiScaleRoIAlign):  # type: ignore[misc]
+    """Cuts regions out of maps whose finest has a known stride.
+
+    torchvision infers the maps' scales from the height that images had before they were padded, in
+    the first batch, and is off by two where that is far less than the padded height.
+    """
+
+    def __init__(self, names: list[str], size: int, finest_stride: int, **options: Any) -> None:
+        super().__init__(names, size, **options)
+        self.finest_stride = finest_stride
+
+    def forward(
+        self, maps: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        del image_sizes
+        height, width = maps[self.featmap_names[0]].shape[-2:]
+        padded = (height * self.finest_stride, width * self.finest_stride)
+        regions: Tensor = super().forward(maps, boxes, [padded])
+        return regions
 
 
 class _Pyramid(nn.Module):
@@ -206,7 +228,7 @@ def _c4(encoder: Encoder, config: DetectorConfig) -> Parts:
     sizes = (tuple(scale * stride for scale in config.anchor_scales),)
     anchors = AnchorGenerator(sizes, (config.anchor_ratios,))
     # Twice the bins, for stage 5 halves them.
-    pool = MultiScaleRoIAlign(["0"], 2 * config.region_size, sampling_ratio=config.bin_samples)
+    pool = _RegionPool(["0"], 2 * config.region_size, stride, sampling_ratio=config.bin_samples)
     head = _Stage5(stage5, encoder.dim)
     return _Stage4(encoder, width, config), anchors, pool, head, encoder.dim
 

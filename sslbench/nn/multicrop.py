@@ -29,8 +29,7 @@ def embed_views(
         places.setdefault(view.shape[1:], []).append(place)
     features: dict[int, Tensor] = {}
     for of_one_size in places.values():
-        together = torch.stack([views[place] for place in of_one_size], 1)  # N x V x 3 x H x W
-        encoded = encoder(together.flatten(0, 1))  # NV x C
+        encoded = encoder(_side_by_side([views[place] for place in of_one_size]))  # NV x C
         features.update(
             (place, encoded[number :: len(of_one_size)]) for number, place in enumerate(of_one_size)
         )
@@ -38,6 +37,21 @@ def embed_views(
     for head in heads:
         embedded = head(embedded)
     return list(embedded.chunk(len(views)))
+
+
+def _side_by_side(views: Sequence[Tensor]) -> Tensor:
+    """V views, N x 3 x H x W each -> NV x 3 x H x W, in the memory format that they have.
+
+    Stacked, they would lose it, and the encoder would bring them into it again.
+    """
+    first = views[0]
+    formats = (torch.channels_last, torch.contiguous_format)
+    kept = next((f for f in formats if first.is_contiguous(memory_format=f)), formats[1])
+    shape = (len(views) * len(first), *first.shape[1:])
+    together = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=kept)
+    for number, view in enumerate(views):
+        together[number :: len(views)] = view
+    return together
 
 
 def cross_view_entropy(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

@@ -90,20 +90,13 @@ def candidates(
     """Which prototypes may be negatives of each query: N x M, or M where it is one for all.
 
     ``last_prototype=False`` leaves out the last cluster that has images, and what follows it.
-    Raises ConfigError if exclusion over the batch leaves no candidate.
+    Exclusion over the batch may leave none: as in the released code the loss is then 0.
     """
     allowed = _eligible(level, last_prototype)
     ids = torch.arange(len(allowed), device=allowed.device)
     if exclusion == "own":
         return allowed & (ids != cluster[:, None])
-    allowed = allowed.index_fill(0, cluster, False)
-    if not allowed.any():
-        raise ConfigError(
-            f"the {len(cluster)} images of a batch occupy all of {len(ids)} clusters, so "
-            "params.exclusion = batch leaves no negative prototype. Use exclusion: own, "
-            "more clusters or a smaller batch"
-        )
-    return allowed
+    return allowed.index_fill(0, cluster, False)
 
 
 def check_candidates(levels: Sequence[Level], last_prototype: bool = True) -> None:

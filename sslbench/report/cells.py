@@ -109,6 +109,13 @@ def _draft(
         f"seed {entry['seed']} {_fate(entry)}; the mean is over {len(done)} of {len(entries)} seeds"
         for entry in lost
     ]
+    edges: dict[str, list[str]] = {}
+    for entry in done:
+        for setting in filter(None, str(entry["at_edge"]).split(", ")):
+            edges.setdefault(setting, []).append(str(entry["seed"]))
+    for setting, some in edges.items():
+        of = f" (seed {', '.join(some)})" if len(entries) > 1 else ""
+        notes.append(f"{setting} was chosen at an end of what was tried{of}: more may be possible.")
     return Draft(cell, notes, complete=not lost, spreads=spreads)
 
 

@@ -17,6 +17,7 @@ from sslbench.store import Environment, Failure, Manifest, PlanFile, Record, Row
 Status = Literal["done", "failed", "excluded", "skipped", "missing"]
 
 PRETRAIN = "pretrain"  # the evaluation's name under which a run's cost stands
+_EDGE = "_at_edge"  # of what an evaluation says of a setting that it chose
 COST_UNITS = {  # unit and whether more is better
     "seconds": ("s", False),
     "images_per_second": ("images/s", True),
@@ -47,6 +48,7 @@ COLUMNS = {
     "fingerprint": "str",  # canonical JSON
     "fingerprint_sha256": "str",
     "record": "str",  # its file's name without ending
+    "at_edge": "str",  # settings that were chosen at an end of what was tried
     "spread_sha256": "str",  # of the file of what its intervals are made of
     "health": "str",  # the run's verdict; on its lines of "pretrain"
     "encoder": "str",  # of the run, as are its epochs
@@ -71,6 +73,7 @@ _EMPTY: dict[str, Any] = {
     "fingerprint": "",
     "fingerprint_sha256": "",
     "record": "",
+    "at_edge": "",
     "spread_sha256": "",
     "health": "",
     "encoder": "",
@@ -170,6 +173,11 @@ def _scores(record: Record | None, manifest: Manifest | None) -> Iterator[dict[s
         "dataset": record.dataset,
         "fingerprint": canonical(record.fingerprint),
         "fingerprint_sha256": record.fingerprint_sha256,
+        "at_edge": ", ".join(
+            key.removesuffix(_EDGE)
+            for key, yes in record.chosen.items()
+            if key.endswith(_EDGE) and yes is True
+        ),
         "spread_sha256": record.spread_sha256 or "",
         **_made(record.environment),
     }

@@ -72,6 +72,7 @@ class Leader:
 
     title: str
     tied: tuple[str, ...]  # titles of the rows that are not told apart from it
+    alone: bool  # told apart from all others
     claim: Literal["runs", "methods"]  # of these runs, or of the methods trained again
     test: str
     p_values: Mapping[str, float]  # against the leader, by label, after Holm's correction

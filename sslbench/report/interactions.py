@@ -11,6 +11,7 @@ from statistics import fmean
 
 from sslbench.report.cells import Draft, bounds, digits_of, draft_cell, numbered
 from sslbench.report.columns import Entries, is_of
+from sslbench.report.fingerprints import differences, refuse_mixed
 from sslbench.report.grid import Cell, Column, Difference, Line, Provenance, Table
 from sslbench.report.places import difference_text, reading
 from sslbench.report.remarks import remarks
@@ -70,13 +71,21 @@ def interaction_table(
 ) -> Table:
     """One score of a crossed part; in parentheses the interactions, with their intervals.
 
-    Raises StoreError as ``draft_cell`` does.
+    Raises StoreError as ``draft_cell`` does, and for numbers that were not measured alike, unless
+    the table's ``mixed`` allows it.
     """
     crossed = crossing(part)
-    drafts: dict[str, Draft] = {}
-    for label in dict.fromkeys([part.base, *(label for row in crossed.labels for label in row)]):
-        some = [e for e in entries.get((label, column.evaluation), []) if is_of(e, column)]
-        drafts[label] = draft_cell(column, some, reader)
+    labels = dict.fromkeys([part.base, *(label for row in crossed.labels for label in row)])
+    chosen = {
+        label: [e for e in entries.get((label, column.evaluation), []) if is_of(e, column)]
+        for label in labels
+    }
+    unlike = differences(entry for some in chosen.values() for entry in some)
+    if not config.mixed:
+        refuse_mixed(name, column.title, unlike)
+    drafts = {label: draft_cell(column, some, reader) for label, some in chosen.items()}
+    for other in unlike:
+        drafts[other.label].notes.append(f"seed {other.seed}: measured with {other.keys}")
     footnotes: list[str] = []
     lines = []
     for i, title in enumerate(crossed.rows):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -36,6 +37,7 @@ STYLE = {
 DASHES: dict[Kind, Literal[":", "--"]] = {"random": ":", "supervised": "--"}
 ACROSS = 3  # panels side by side
 INCHES_PER_ROW, INCHES_PER_PANEL = 0.24, 2.0
+LETTER = 0.066  # inches, about, of a letter
 
 
 def draw(table: Table, png: Path, svg: Path) -> None:
@@ -55,25 +57,35 @@ def save(figure: Callable[[], Figure], png: Path, svg: Path) -> None:
 
 
 def _figure(table: Table) -> Figure:
-    methods = [line for line in table.lines if line.kind == "method"]
+    own = [line for line in table.lines if line.kind != "reported"]
+    methods = [line for line in own if line.kind == "method"] or own
+    others = [line for line in table.lines if line not in methods]
     titles = [short(line.title) for line in methods]
     shown = _telling(table, methods)
     margin = 0.3 + 0.068 * max(map(len, titles))  # inches, for the names of the methods
     size = (INCHES_PER_PANEL, _panel_height(len(methods)))
-    figure, panels = panelled(len(shown), abreast(len(shown)), size, margin, 0.35, sharey=True)
+    across, handles = abreast(len(shown)), _legend(table, others)
+    fit = entries_abreast(handles, margin + across * size[0])
+    foot = 0.35 + 0.17 * (-(-len(handles) // fit) - 1)
+    figure, panels = panelled(len(shown), across, size, margin, foot, sharey=True)
     for panel, number in zip(panels, shown, strict=True):
         cells = [line.cells[number] for line in methods]
         draw_column(panel, table.columns[number], dict(enumerate(cells)))
-        _references(panel, number, table.lines)
-        _published(panel, number, methods, table.lines)
+        _references(panel, number, others)
+        _published(panel, number, methods, others)
     panels[0].set_yticks(range(len(methods)), titles)
     panels[0].set_ylim(len(methods) - 0.4, -0.6)
-    handles = _legend(table)
     if len(handles) > 1:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
-        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=fit, frameon=False)
     return figure
+
+
+def entries_abreast(handles: Sequence[Artist], wide: float) -> int:
+    """How many entries of a legend fit beside one another in so many inches."""
+    widths = [0.5 + LETTER * len(str(handle.get_label())) for handle in handles]
+    if sum(widths) <= wide:
+        return len(widths)
+    return max(1, int(wide / max(widths)))
 
 
 def abreast(count: int) -> int:
@@ -163,11 +175,12 @@ def _published(axes: Axes, number: int, methods: Sequence[Line], lines: Sequence
             axes.plot(value, rows[line.label], "D", color=ORANGE, mfc="white", ms=4.5, zorder=3)
 
 
-def _legend(table: Table) -> list[Line2D]:
+def _legend(table: Table, others: Sequence[Line]) -> list[Line2D]:
+    """What dots, and what the lines that are no rows of the figure stand for."""
     spread = any(cell.low is not None for line in table.lines for cell in line.cells)
     name = "measured, 95 % interval" if spread else "measured"
     handles = [Line2D([], [], color=BLUE, marker="o", ms=3.8, lw=1.6 * spread, label=name)]
-    kinds = {line.kind: line.title for line in table.lines if line.kind != "method"}
+    kinds = {line.kind: line.title for line in others}
     if "reported" in kinds:
         open_diamond = Line2D([], [], color=ORANGE, marker="D", mfc="white", ms=4.5, lw=0)
         open_diamond.set_label("published")

@@ -98,13 +98,14 @@ def _comparison(
     if of_runs:
         ahead: dict[str, list[str]] = {}
         for column, lead in of_runs:
-            if not lead.tied:
+            if lead.alone:
                 ahead.setdefault(lead.title, []).append(column.title)
         told = "; ".join(f"{title} in {', '.join(titles)}" for title, titles in ahead.items())
         said = f"ahead of every other run is {told}" if told else "no run is ahead"
         found.append(
             f"Of these runs alone, not of the methods ({_tests(of_runs)}, Holm's correction): "
-            f"{said}. Nothing is bold, for that takes several seeds."
+            f"{said}. {'None of it' if of_methods else 'Nothing'} is bold, for that takes several "
+            "seeds."
         )
     if any(lead.tied for _, lead in compared):
         found.append(f"{TIE} ties: not told apart from the best of the column (p > 0.05).")

@@ -79,11 +79,18 @@ def read_reported(folder: Path | None) -> list[Quoted]:
 
 
 def _read(path: Path) -> list[Quoted]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        if tuple(reader.fieldnames or ()) != FIELDS:
-            raise StoreError(f"{path}: columns are {reader.fieldnames}, expected {list(FIELDS)}")
-        return [_quoted(row, f"{path}:{reader.line_num}") for row in reader]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            if tuple(reader.fieldnames or ()) != FIELDS:
+                raise StoreError(
+                    f"{path}: columns are {reader.fieldnames}, expected {list(FIELDS)}"
+                )
+            return [_quoted(row, f"{path}:{reader.line_num}") for row in reader]
+    except csv.Error as error:
+        raise StoreError(f"{path}:{reader.line_num}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
 def _quoted(row: dict[str, str], where: str) -> Quoted:

@@ -46,6 +46,7 @@ from sslbench.store import PlanFile, Row
 from sslbench.suite import TableConfig
 
 UNMEASURED = "No evaluation of this suite measures it."
+_UNCOMPARED = "Not compared with the best: it has other seeds, or other test items."
 LEAST_SEEDS = 3  # of bold: with two, equal methods that vary much are told apart in 9 % of tables
 
 
@@ -207,7 +208,10 @@ def _compare(
     tied = [candidates[position] for position in found.tied]
     for number in [best, *tied] if tied else []:
         drafts[number] = replace(drafts[number], cell=replace(drafts[number].cell, tied=True))
-    seeds = min(len(drafts[number].spreads) for number in candidates)
+    for number in (candidates[position] for position in found.uncompared):
+        drafts[number].notes.append(_UNCOMPARED)
+    compared = [n for p, n in enumerate(candidates) if p not in found.uncompared]
+    seeds = min(len(drafts[number].spreads) for number in compared)
     enough = found.claim == "methods" and seeds >= LEAST_SEEDS
     if found.alone and enough and drafts[best].complete:
         drafts[best] = replace(drafts[best], cell=replace(drafts[best].cell, bold=True))
@@ -216,6 +220,7 @@ def _compare(
     return Leader(
         title=titles[best],
         tied=tuple(titles[number] for number in tied),
+        alone=found.alone,
         claim=found.claim,
         test=found.test,
         p_values={labels[number]: p for number, p in p_values if p is not None},

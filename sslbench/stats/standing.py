@@ -28,44 +28,50 @@ CROSSED = "crossed seeds x images"
 class Standing:
     """The best of a column and how far that can be said; positions are those of the candidates."""
 
-    best: int  # of the best mean
-    tied: tuple[int, ...]  # not told apart from the best, which is not among them
+    best: int  # of the best mean; of those with several seeds, where two or more have them
+    tied: tuple[int, ...]  # compared, and not told apart from the best, which is not among them
+    uncompared: tuple[int, ...]  # with which the best cannot be compared
+    alone: bool  # told apart from every other; one of a single seed may be worse and uncompared
     claim: Literal["runs", "methods"]  # methods: every comparison had several common seeds
-    test: str  # "McNemar", "crossed seeds x images", ...; "none" where nothing could be compared
+    test: str  # "McNemar", "crossed seeds x images", ...
     p_values: tuple[float | None, ...]  # corrected by Holm; None: the best, or not comparable
-
-    @property
-    def alone(self) -> bool:
-        """Whether the best is told apart from every other."""
-        return not self.tied
 
 
 def standing(
     candidates: Sequence[Candidate], higher_is_better: bool, level: float = 0.95
 ) -> Standing | None:
-    """Where the best stands; None for fewer than two candidates, each with one seed or more.
+    """Where the best stands; None where nothing can be compared, as with fewer than two candidates.
 
-    Never told apart: candidates with one seed and with several, without common seeds, with test
-    items of another number or kind.
+    Each has one seed or more. Not compared: candidates with one seed and with several, without
+    common seeds, with test items of another number or kind.
     """
-    if len(candidates) < 2:
-        return None
     sign = 1 if higher_is_better else -1
     means = [sign * fmean(spread.estimate for spread in some.values()) for some in candidates]
-    best = means.index(max(means))
+    several = [position for position, some in enumerate(candidates) if len(some) > 1]
+    peers = several if len(several) > 1 else range(len(candidates))
+    if len(peers) < 2:
+        return None
+    best = max(peers, key=means.__getitem__)
     others = [position for position in range(len(candidates)) if position != best]
     compared = {
         position: found
         for position in others
         if (found := _compare(candidates[best], candidates[position], sign, level)) is not None
     }
+    if not compared:
+        return None
     adjusted = dict(zip(compared, holm([p for p, _ in compared.values()]), strict=True))
     tests = dict.fromkeys(name for _, name in compared.values())
+    tied = tuple(p for p in others if p in adjusted and adjusted[p] > 1 - level)
+    uncompared = tuple(p for p in others if p not in adjusted)
+    behind = all(len(candidates[p]) == 1 and means[p] < means[best] for p in uncompared)
     return Standing(
         best=best,
-        tied=tuple(p for p in others if p not in adjusted or adjusted[p] > 1 - level),
-        claim="methods" if len(compared) == len(others) and set(tests) == {CROSSED} else "runs",
-        test=", ".join(tests) or "none",
+        tied=tied,
+        uncompared=uncompared,
+        alone=not tied and behind,
+        claim="methods" if set(tests) == {CROSSED} else "runs",
+        test=", ".join(tests),
         p_values=tuple(adjusted.get(position) for position in range(len(candidates))),
     )
 

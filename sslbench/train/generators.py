@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from sslbench import distributed
+from sslbench.data.random import derive_seed
+
 
 def seed_all(seed: int) -> None:
     """Of torch on every device, numpy and Python."""
@@ -18,8 +21,14 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
 
 
+def begin(seed: int) -> None:
+    """Of a run with this seed. Ranks encode other images of one batch, so each draws its own."""
+    number = distributed.rank()
+    seed_all(derive_seed(seed, "training", *([number] if number else [])))
+
+
 def states(device: torch.device) -> dict[str, Any]:
-    """Where they all stand: plain numbers and tensors, for a checkpoint."""
+    """Where they all stand, on every rank: plain numbers and tensors, for rank 0's checkpoint."""
     numpy: Any = np.random.get_state()
     found: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -28,11 +37,17 @@ def states(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         found["cuda"] = torch.cuda.get_rng_state(device)
-    return found
+    return {**found, "others": distributed.of_all(found)[1:]}
 
 
-def restore(found: dict[str, Any], device: torch.device) -> None:
-    """Goes on from ``states``, on this device or on another."""
+def restore(found: dict[str, Any], device: torch.device, seed: int) -> None:
+    """Goes on from ``states``, on this device or on another; a rank that was not there begins."""
+    if number := distributed.rank():
+        others = found.get("others", [])
+        if number > len(others):
+            begin(seed)
+            return
+        found = others[number - 1]
     torch.set_rng_state(found["torch"].cpu())
     keys, *rest = found["numpy"]
     np.random.set_state(("MT19937", keys.cpu().numpy(), *rest))

@@ -18,8 +18,7 @@ from sslbench import distributed
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.images import ImageSet
 from sslbench.data.loaders import ViewLoader, embed_batches
-from sslbench.data.random import derive_seed
-from sslbench.errors import Diverged, Interrupted
+from sslbench.errors import DataError, Diverged, Interrupted
 from sslbench.health.checkup import Checkup
 from sslbench.health.course import Course
 from sslbench.health.measure import Probe, looked_at
@@ -31,7 +30,7 @@ from sslbench.train.clock import Clock
 from sslbench.train.context import TrainingContext
 from sslbench.train.export import export_tensors
 from sslbench.train.log import TrainLog
-from sslbench.train.outcome import Progress, Trained, run_checkpoints
+from sslbench.train.outcome import Progress, Trained, learnt_from, run_checkpoints
 from sslbench.train.readings import READ_STEPS, Readings
 from sslbench.train.step import Step
 from sslbench.train.tracker import FOLDER, Events
@@ -47,6 +46,7 @@ def pretrain(
     images: ImageSet,
     folder: Path,
     *,
+    data_digest: str = "",
     device: torch.device,
     workers: int = 0,
     tracker: str | None = None,
@@ -56,7 +56,8 @@ def pretrain(
 ) -> Trained:
     """Trains ``method`` to its last epoch and exports encoder and artifacts into ``folder``.
 
-    Goes on from the newest whole checkpoint of ``folder`` if there is one. With a ``tracker`` that
+    Goes on from the newest whole checkpoint of ``folder`` if there is one, and raises DataError if
+    that is of other data than ``data_digest``. With a ``tracker`` that
     ``check_tracker`` knows, what goes to the log goes to ``folder/events``, too. Raises Diverged,
     with its step, when a loss, gradient, weight, feature or artifact is no longer finite,
     UnwritableError when there is no room for checkpoints, before the first step if it can be told,
@@ -65,7 +66,9 @@ def pretrain(
     first = distributed.is_first()  # the other ranks write nothing
     events = Events(folder / FOLDER) if tracker is not None and first else None
     log = TrainLog(folder / "train.jsonl", events)
-    trainer = _Trainer(config, method, data, images, folder, device, workers, clock, log)
+    trainer = _Trainer(
+        config, method, data, images, folder, data_digest, device, workers, clock, log
+    )
     try:
         with PeakMemory(device) as memory, distributed.shared_batches():
             trainer.resume()
@@ -89,6 +92,7 @@ class _Trainer:
         data: DataInfo,
         images: ImageSet,
         folder: Path,
+        data_digest: str,
         device: torch.device,
         workers: int,
         clock: Clock,
@@ -97,6 +101,7 @@ class _Trainer:
         pretrain = config.pretrain
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.method, self.clock, self.log = method, clock, log
+        self.data_digest = data_digest
         self.checkpoints = run_checkpoints(folder, config.hash)
         self.update = Step(method, pretrain, data, device)
         self.loader = ViewLoader(
@@ -154,15 +159,20 @@ class _Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         state = self.checkpoints.load()  # not on the device: a rank needs a part of each bank
         if state is not None:
+            if not learnt_from(state, self.data_digest):
+                raise DataError(
+                    f"{self.checkpoints.path}: of data with digest {state['data'][:12]}, not "
+                    f"{self.data_digest[:12]}. Restore the data, or remove it to begin anew"
+                )
             self.method.load_state_dict(state["method"])
             self.update.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             self.epoch_started, self.context.logged = state["epoch_started"], state["logged"]
             self.checkup.restore(state["health"])
             self.readings.restore(state["readings"], self.device)
-            generators.restore(state["generators"], self.device)
+            generators.restore(state["generators"], self.device, self.config.seed)
         else:
-            generators.seed_all(derive_seed(self.config.seed, "training"))
+            generators.begin(self.config.seed)
             self.checkup.begin()
         distributed.check_alike("checkpoints", f"of step {self.step}")
         if not distributed.is_first():
@@ -174,9 +184,11 @@ class _Trainer:
     def save(self, began: float) -> None:
         """A checkpoint; raises Diverged rather than keep what cannot go on."""
         readings, method = self.readings.state(), whole_state(self.method)
+        drawn = generators.states(self.device)
         if not distributed.is_first():
             return
         state: dict[str, Any] = {
+            "data": self.data_digest,
             "method": method,
             "optimizer": self.update.optimizer.state_dict(),
             "step": self.step,
@@ -185,7 +197,7 @@ class _Trainer:
             "logged": self.logged(),
             "readings": readings,
             "health": self.checkup.state(),
-            "generators": generators.states(self.device),
+            "generators": drawn,
         }
         self.checkpoints.save(state)
 

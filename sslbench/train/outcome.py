@@ -1,7 +1,9 @@
 """What a training tells while it goes on, and what it leaves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sslbench.checkpoints import Checkpoints
 from sslbench.health.verdict import Health
@@ -36,5 +38,10 @@ class Trained:
 
 
 def run_checkpoints(folder: Path, run_hash: str) -> Checkpoints:
-    """Those of a run, which lie in its folder."""
+    """Those of a run, which lie in its folder. What is kept says of which data it is."""
     return Checkpoints(folder / CHECKPOINT, {"format": FORMAT, "run": run_hash})
+
+
+def learnt_from(state: Mapping[str, Any], data_digest: str) -> bool:
+    """Whether a state is of these data; older ones do not say, and are taken to be."""
+    return bool(state.get("data", data_digest) == data_digest)

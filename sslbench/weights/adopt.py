@@ -16,6 +16,8 @@ NETWORK = "network."  # where an Encoder holds the network; mean and std beside 
 ENOUGH = 0.99  # of the encoder's tensors; below, most features come from somewhere else
 FEW = 0.5  # below, the file holds another network, and its shapes say nothing
 SHOWN = 3  # names in a message
+_VIT_SMALL = 384  # width of a ViT-S
+_MOCO_V3 = "base_encoder."  # its encoder's prefix in its authors' files
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def adopt(
     missing = tuple(name for name in wanted if name not in best.keys)
     _check(named, best, tensors, network, missing, allow_missing)
     _check_input(best.prefix, tensors, state)
+    _check_heads(named, best.prefix, config, network)
     for name, key in best.keys.items():
         network[name].copy_(tensors[key])
     # Its extremes say as much as all of a tensor, in a hundredth of the time.
@@ -145,6 +148,21 @@ def _check_input(prefix: str, tensors: Mapping[str, Tensor], state: Mapping[str,
                 f"the file's encoder normalises its input with {name} {values[0]}, this one with "
                 f"{values[1]}. Set encoder.{name} with --set"
             )
+
+
+def _check_heads(
+    named: str, prefix: str, config: EncoderConfig, network: Mapping[str, Tensor]
+) -> None:
+    """MoCo v3's ViT-S has twice timm's heads of attention, and no tensor's shape tells."""
+    attention = network.get("blocks.0.attn.proj.weight")  # D x D
+    if attention is None or len(attention) != _VIT_SMALL or "num_heads" in config.options:
+        return
+    if prefix.endswith(_MOCO_V3):
+        raise WeightsError(
+            f"{named}: the file is laid out as MoCo v3's, whose ViT-S has 12 heads of attention "
+            "where timm's has 6; the tensors are of the same shapes. Say which with "
+            "--set encoder.options.num_heads=12, or =6"
+        )
 
 
 def _looks(tensor: Tensor) -> str:

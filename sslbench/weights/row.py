@@ -1,9 +1,9 @@
 """The row of a foreign encoder in a suite's table: its label, its title, its place in the plan."""
 
-import shlex
 from collections.abc import Sequence
 
 from sslbench.card import build_card
+from sslbench.commands import AND, evaluates
 from sslbench.config import Tree, merge
 from sslbench.errors import ConfigError
 from sslbench.plan import BASELINE_TITLES
@@ -13,7 +13,6 @@ from sslbench.suite import Suite
 from sslbench.weights.identity import WeightsConfig
 
 ENDINGS = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin", ".gz")
-AND = " && "  # between the commands that made a table
 
 
 def default_label(file: str) -> str:
@@ -78,13 +77,5 @@ def joined(
     last = max((n for n, row in enumerate(standing, 1) if row.label == label), default=None)
     place = len(standing) if last is None else last
     rows = (*standing[:place], *by_seed.values(), *standing[place:])
-    commands = [c for c in plan.command.split(AND) if c and not _is_of(c, label)]
+    commands = [c for c in plan.command.split(AND) if c and not evaluates(c, label)]
     return plan.model_copy(update={"rows": rows, "command": AND.join([*commands, command])})
-
-
-def _is_of(command: str, label: str) -> bool:
-    """Whether a command evaluated a file under this label."""
-    words = shlex.split(command)
-    if words[:2] != ["sslbench", "evaluate"] or "--label" not in words:
-        return False
-    return words[words.index("--label") + 1] == label

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from sslbench.cluster import Cluster
 from sslbench.cluster.board import board_here
+from sslbench.cluster.driver import check_resources
+from sslbench.errors import ConfigError
 
 RUNS = ["--methods", "simclr,moco,pcl,hcsc", "--set", "baselines=[]", "--set", "pretrain.epochs=1"]
 
@@ -89,38 +92,57 @@ def test_the_board_lies_on_the_node_of_the_command_so_no_other_node_takes_the_pl
         ray.shutdown()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("asked", "message"),
     [
-        (("--gpus-per-run", "1.5"), "give a fraction below 1, or a whole number"),
+        ({"gpus_per_run": 1.5}, "give a fraction below 1, or a whole number"),
+        ({"gpus_per_run": 2, "cpus_per_run": 5}, "have as many each. Nearest that works: 6"),
+        ({"gpus_per_run": 9}, "a run wants 9 GPU, the cluster has 8"),
+        ({"cpus_per_run": 99}, "a run wants 99 CPU, the cluster has 24"),
+        ({"cpus_per_run": 9}, "a run wants 9 CPU and 0 GPU of one node, the largest node has 8"),
         (
-            ("--gpus-per-run", "2", "--cpus-per-run", "5"),
-            "have as many each. Nearest that works: 6",
+            {"gpus_per_run": 2, "cpus_per_run": 18},
+            "each of a run's 2 ranks wants 9 CPU and 1 GPU of one node",
         ),
-        (("--gpus-per-run", "1"), "a run wants 1 GPU, the cluster has 0"),
-        (("--cpus-per-run", "99"), "a run wants 99 CPU, the cluster has"),
     ],
 )
+def test_what_no_node_has_is_refused(asked: dict[str, Any], message: str) -> None:
+    nodes = [{"CPU": 8.0, "GPU": 4.0}] * 2 + [{"CPU": 8.0}]
+    with pytest.raises(ConfigError) as caught:
+        check_resources(Cluster(**asked), nodes)
+    assert message in str(caught.value)
+
+
+def test_what_some_node_has_is_not_refused() -> None:
+    nodes = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 64.0}]
+    for asked in ({"cpus_per_run": 64}, {"gpus_per_run": 4, "cpus_per_run": 8}):
+        check_resources(Cluster(**asked), nodes)
+
+
+@pytest.mark.slow
 def test_what_no_node_has_is_said_before_anything_runs(
-    nodes: Any, environment: dict[str, str], tmp_path: Path, more: tuple[str, ...], message: str
+    nodes: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        _command(nodes.address, tmp_path, *more),
+        _command(nodes.address, tmp_path, "--cpus-per-run", "2"),
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "a run wants 2 CPU and 0 GPU of one node, the largest node has 1" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_options_of_a_cluster_without_one_are_refused(here: Any) -> None:
     for words, message in (
         (("--address", "auto"), "go with --executor ray"),
         (("--executor", "slurm"), "expected ray"),
+        (("--executor", "ray", "--device", "cpu"), "a run takes what its node gives it"),
+        (("--executor", "ray", "--fail-fast"), "one does not end others"),
+        (("--executor", "ray", "--gpus-per-run", "1"), "--set pretrain.precision=bf16, or fp32"),
     ):
         done = here("run", "--suite", "smoke", *words)
         assert done.returncode == 2

@@ -28,13 +28,16 @@ def _smooth_and_noisy(count: int, height: int, width: int) -> Tensor:
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+CIFAR10 = pytest.param("cifar10", marks=pytest.mark.needs_shared)
+
+
 @pytest.fixture(scope="session")
 def pictures() -> Pictures:
     """``pictures(count, height, width)``."""
     return _smooth_and_noisy
 
 
-@pytest.fixture(scope="module", params=["synthetic", "cifar10"])
+@pytest.fixture(scope="module", params=["synthetic", CIFAR10])
 def images(request: pytest.FixtureRequest) -> Tensor:
     if request.param == "synthetic":
         return _smooth_and_noisy(48, 32, 32)

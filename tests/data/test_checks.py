@@ -102,6 +102,31 @@ def test_such_data_still_has_its_images_for_pre_training(tmp_path: Path) -> None
     assert len(data.digest) == 64
 
 
+def test_names_in_lists_keep_their_commas_and_spaces(tmp_path: Path) -> None:
+    spec = lists(tmp_path, [0], [1])
+    folder = tmp_path / "it" / "train" / "Paris, France"
+    folder.mkdir()
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(folder / "a b.png")
+    (tmp_path / "it" / "train.txt").write_text("Paris, France/a b.png 2\n0.png,0\n")
+    data = open_dataset(spec, tmp_path)
+    assert data.labels("train")[:, 0].tolist() == [2, 0]
+    assert int(data.images("train").read(0).max()) == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0.png \N{SUPERSCRIPT TWO}\n".encode(), "line 1: .* is not 'path label'"),
+        ("gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n.png 0\n".encode("latin-1"), "as UTF-8 text"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    spec = lists(tmp_path, [0], [1])
+    (tmp_path / "it" / "train.txt").write_bytes(content)
+    with pytest.raises(DataError, match=rf"train\.txt.*{message}"):
+        open_dataset(spec, tmp_path).images("train")
+
+
 def test_one_test_image_is_too_few_for_boxes_too() -> None:
     changes = {"canvases_tiny": {"splits": {"train": 12, "test": 1}}}
     text = refusal(open_dataset(dataset_spec("canvases_tiny", changes), None))

@@ -39,10 +39,33 @@ def test_a_jpeg_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_gigantic_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     path = tmp_path / "a.jpg"
     Image.new("RGB", (15, 15)).save(path)
+    monkeypatch.setattr("sslbench.data.images.MOST_PIXELS", 225)
+    assert decode(path).shape == (3, 15, 15)
+    monkeypatch.setattr("sslbench.data.images.MOST_PIXELS", 224)
+    with pytest.raises(DataError, match="15 x 15 pixels, more than the 224"):
+        decode(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own, of twice as many
     with pytest.raises(DataError, match="decompression bomb"):
+        decode(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_of_16_bits_keeps_its_upper_eight(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    ramp = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(ramp).save(path)
+    found = decode(path)
+    assert found.shape == (3, 256, 256)
+    assert torch.equal(found[0], torch.arange(256, dtype=torch.uint8)[:, None].expand(256, 256))
+    assert torch.equal(found[0], found[2])
+
+
+def test_pixels_of_unknown_range_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(path)
+    with pytest.raises(DataError, match=r"a\.tif: pixels are 32-bit numbers \(mode F\)"):
         decode(path)
 
 

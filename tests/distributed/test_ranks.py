@@ -6,7 +6,9 @@ methods, for starting processes costs more than training here.
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+from sslbench.feature_pass import BATCH
 from sslbench.registry import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +103,27 @@ def _scores(results: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
+def test_what_keeps_a_rank_from_encoding_is_raised_on_the_first_and_nobody_waits(
+    tmp_path: Path,
+) -> None:
+    script = Path(__file__).with_name("encode_all.py")
+    launch(2, str(script), str(tmp_path / "found.json"))
+    found = json.loads((tmp_path / "found.json").read_text())
+    rows, told = zip(*(found[name] for name in found), strict=True)
+    assert dict(zip(found, rows, strict=True)) == {
+        "whole": 5 * BATCH,
+        "on rank 0": 2 * BATCH,
+        "on rank 1": 3 * BATCH,  # those of rank 0 before it
+        "of another kind on rank 1": BATCH,
+        "in the last round": 4 * BATCH,
+        "given up": BATCH,
+    }
+    assert told[:3] == ("", "DataError: 2.png cannot be read", "DataError: 3.png cannot be read")
+    assert re.fullmatch(r"RuntimeError: rank 1 on \S+: no more", told[3])
+    assert told[4:] == ("DataError: last.png cannot be read", "")
+
+
+@pytest.mark.slow
 def test_the_command_on_two_ranks_gives_the_scores_of_one(tmp_path: Path) -> None:
     clusters = "evaluations.clusters={protocol: clustering, dataset: objects_tiny}"
     command = ["-m", "sslbench", *RUN, "--methods", "simclr,hcsc", "--set", clusters, "--results"]
@@ -150,58 +174,77 @@ def _ranks_of(agent: int) -> list[int]:
     return [int(number) for number in children]
 
 
-FAULTS: dict[str, tuple[list[str], str]] = {
-    "a batch that two ranks do not divide": (
+FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "a batch and chunks that two ranks do not divide": (
         ["--set", "pretrain.batch_size=63", "--set", "encoder.bn_splits=1"],
-        "2 ranks do not divide it. Nearest that works: 64",
+        (
+            "2 ranks do not divide it. Nearest that works: 64",
+            "statistics over ranks need GPUs. Nearest that works: 2",
+        ),
     ),
-    "chunks that two ranks do not divide": (
-        ["--set", "encoder.bn_splits=1"],
-        "statistics over ranks need GPUs. Nearest that works: 2",
-    ),
-    "data that is not there": (["--suite", "cifar10-mini", "--data", "/nowhere"], "no folder"),
+    "data that is not there": (["--suite", "cifar10-mini", "--data", "/nowhere"], ("no folder",)),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_said_once_before_anything_is_trained(tmp_path: Path, name: str) -> None:
-    words, message = FAULTS[name]
+    words, messages = FAULTS[name]
     command = ["-m", "sslbench", *RUN, "--methods", "simclr", *words, "--results", str(tmp_path)]
     done = launch(2, *command, check=False)
     assert done.returncode != 0
     assert done.stderr.count("sslbench: ") == 1, done.stderr
-    assert message in done.stderr
+    assert all(message in done.stderr for message in messages), done.stderr
     assert not list(tmp_path.glob("runs/*/encoder.safetensors"))
+
+
+# What stands in for another checkout or other files on the machine of rank 1.
+PATCHED = """
+import sys
+import sslbench.following
+from sslbench.cli import main
+from sslbench.data.datasets import LabelledDataset
+{patch}
+sys.argv = ["sslbench", *sys.argv[1:]]
+main()
+"""
+OTHER_CODE = "sslbench.following.commit = lambda: 'another'"
+OTHER_DATA = "LabelledDataset.digest = 'another'"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "message", "code"),
     [
-        ("pretrain.optim.lr=0.01", "plans differ between ranks"),
-        ("results", "is not the one of rank 0"),
+        ("pretrain.optim.lr=0.01", "plans differ between ranks", 2),
+        ("results", "is not the one of rank 0", 2),
+        (OTHER_CODE, "code differ between ranks", 2),
+        (OTHER_DATA, "images of objects_tiny differ between ranks", 1),
     ],
 )
 def test_ranks_that_were_started_unlike_do_not_begin(
-    tmp_path: Path, given: str, message: str
+    tmp_path: Path, given: str, message: str, code: int
 ) -> None:
     processes: list[subprocess.Popen[Any]] = []
+    with socket.create_server(("", 0)) as free:
+        port = str(free.getsockname()[1])
     for rank in range(2):
         place = tmp_path / (f"results-{rank}" if given == "results" else "results")
         words = [*RUN, "--methods", "simclr", "--results", str(place)]
-        if rank and given != "results":
+        if rank and given.startswith("pretrain"):
             words += ["--set", given]
+        patch = given if rank and given in (OTHER_CODE, OTHER_DATA) else ""
         environment = {
             **_environment(),
             **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
-            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"},
+            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
         }
-        command = [sys.executable, "-m", "sslbench", *words]
+        command = [sys.executable, "-c", PATCHED.format(patch=patch), *words]
         processes.append(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         )
     told = [process.communicate(timeout=900)[1] for process in processes]
-    assert [process.returncode for process in processes] == [2, 2], told
+    assert not list(tmp_path.glob("*/runs/*/encoder.safetensors"))
+    assert [process.returncode for process in processes] == [code, code], told
     assert message in told[0]
     assert "sslbench:" not in told[1]

@@ -244,3 +244,20 @@ def test_state_survives_a_checkpoint():
         other.load_state_dict(method.state_dict())
         one, two = (m.loss(image_batch(), SeededContext(m)) for m in (method, other))
         assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+
+
+@pytest.mark.parametrize("name", ["simclr", "info_nce"])
+def test_each_chunk_of_a_split_batch_has_its_images_in_both_views(name):
+    whole, split = (Encoder(SMALL.model_copy(update={"bn_splits": n})) for n in (1, 2))
+    whole.load_state_dict(split.state_dict())
+    cls = methods.get(name)
+    method = cls(split, cls.Config(), DATA)
+    seen = []
+    method.head.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
+    batch = image_batch()
+    method.loss(batch, SeededContext(method))
+    one, other = seen[0].chunk(2)
+    for device in torch.arange(16).chunk(2):  # as if each were alone
+        alone = whole(torch.cat([view[device] for view in batch.views])).detach()
+        found = torch.cat([one[device], other[device]])
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)

@@ -11,7 +11,14 @@ from sslbench.metrics.box_scores import (
     resampled_box_scores,
     score_names,
 )
-from sslbench.metrics.box_table import detection_rows, of_trial, truth_rows, with_areas
+from sslbench.metrics.box_table import (
+    detection_rows,
+    empty_rows,
+    of_trial,
+    truth_rows,
+    with_areas,
+)
+from sslbench.stats.items import ItemRows
 
 BOX, ELSEWHERE = [10, 10, 30, 30], [50, 50, 70, 70]
 
@@ -56,6 +63,17 @@ def test_all_trials_of_a_resample_are_of_the_same_images():
     only_here = resampled_box_scores(trials(first, nothing_to_find))
     assert only_here(np.array([1, 1, 0]))["ap50"] == pytest.approx(100)
     assert np.isnan(list(only_here(np.array([0, 0, 1])).values())).all()
+
+
+def test_images_without_boxes_are_drawn_whatever_was_found_on_them():
+    whole = pa.concat_tables([truth(0, 3), empty_rows(np.int64([1, 2]))])
+    clean = pa.concat_tables([whole, found(0, 3)])
+    mistaken = pa.concat_tables([whole, found(0, 3, 2)])
+    assert ItemRows(clean).items == ItemRows(mistaken).items == 4
+    assert box_scores(clean) == box_scores(pa.concat_tables([truth(0, 3), found(0, 3)]))
+    scores = resampled_box_scores(clean)
+    assert scores(np.array([2, 1, 1, 0]))["ap50"] == pytest.approx(100)
+    assert np.isnan(scores(np.array([0, 2, 2, 0]))["ap50"])
 
 
 def test_a_table_without_a_box_to_find_is_refused():

@@ -80,6 +80,11 @@ def test_extremes_are_those_of_the_library(classes, clusters):
     assert of_counts(*arrays) == pytest.approx(of_items(*arrays), abs=1e-12)
 
 
+def test_a_resample_of_one_item_agrees_as_the_library_has_it():
+    arrays = np.array([3, 5]), np.array([1, 2]), np.array([0, 1])
+    assert of_counts(*arrays) == pytest.approx(of_items(*arrays), abs=1e-12)
+
+
 def test_random_clusters_are_expected_to_share_what_ami_subtracts():
     classes, clusters = draw(3, items=3000, classes=20, clusters=40)
     shuffled = np.random.default_rng(0).permutation(clusters)

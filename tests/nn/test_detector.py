@@ -144,6 +144,16 @@ def test_padding_is_what_the_encoder_turns_into_zero():
     assert seen[1, :, 32:].abs().max() < 1e-6
 
 
+def test_regions_are_read_at_the_maps_strides_however_much_images_are_padded():
+    built = detector()
+    images = [torch.rand(3, 20, 40)]  # padded to 32: as if maps were of half the stride
+    targets = [{"boxes": torch.tensor([[2.0, 2.0, 30.0, 18.0]]), "labels": torch.tensor([0])}]
+    built.losses(images, targets)
+    pool = built.network.roi_heads.box_roi_pool
+    assert pool.scales == [1 / 4, 1 / 8, 1 / 16]
+    assert (pool.map_levels.k_min, pool.map_levels.k_max) == (2, 4)
+
+
 def test_anchors_grow_with_the_stride_of_their_map():
     generator = detector(anchor_scales=[3.0]).network.rpn.anchor_generator
     assert generator.sizes == ((12.0,), (24.0,), (48.0,), (96.0,))  # strides 4, 8, 16 and 32

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sslbench.errors import ConfigError
-from sslbench.nn import Level, hierarchical_kmeans, pairs, unit
+from sslbench.nn import Level, hierarchical_kmeans, pairs, proto_nce, unit
 
 GENERATOR = torch.Generator().manual_seed(0)
 FEATURES = unit(torch.randn(300, 16, generator=GENERATOR))
@@ -106,10 +106,15 @@ def test_candidates_leave_out_the_own_prototype_or_those_of_the_batch():
     assert torch.equal(own[:, : level.assignment.max()], without_last[:, : level.assignment.max()])
 
 
-def test_a_batch_that_occupies_all_clusters_is_an_error_and_no_loss_of_zero():
-    top = LEVELS[2]
-    with pytest.raises(ConfigError, match="leaves no negative prototype"):
-        pairs.candidates(top, torch.arange(5), exclusion="batch")
+def test_a_batch_that_occupies_all_clusters_leaves_no_candidate_and_costs_nothing():
+    top, own = LEVELS[2], torch.arange(5)
+    allowed = pairs.candidates(top, own, exclusion="batch")
+    assert not allowed.any()
+    query = top.prototypes[:5].clone().requires_grad_()
+    loss = proto_nce(query, top.prototypes, top.concentration, own, allowed)
+    loss.backward()
+    assert loss.item() == 0
+    assert not query.grad.any()
 
 
 def test_the_nearest_row_equals_a_double_loop_whatever_the_lengths():

@@ -120,6 +120,7 @@ class Experiment:
         metric: str = "top1",
         settings: dict[str, Any] | None = None,
         selection: str = "none",
+        chosen: dict[str, Any] | None = None,
     ) -> None:
         facts = {"evaluation": PLUGINS[key], "settings": settings or {"k": 20}}
         facts["selection"] = selection
@@ -144,6 +145,7 @@ class Experiment:
             fingerprint=facts,
             fingerprint_sha256=fingerprint(facts),
             spread_sha256=digest,
+            chosen=chosen or {},
             environment=ENVIRONMENT,
         )
         self.store.write_record(name, record)

@@ -90,6 +90,41 @@ def test_two_seeds_are_too_few_for_bold(experiment: Any) -> None:
     assert any("Nothing is bold" in text and "three seeds" in text for text in found.remarks)
 
 
+@pytest.mark.parametrize("value", [5.0, 90.0])
+def test_a_row_of_one_seed_among_several_is_marked_and_costs_bold_only_where_it_is_better(
+    experiment: Any, value: float
+) -> None:
+    for seed in range(3):
+        experiment.row("moco", {"knn": 40.0, "linear": 40.0}, seed=seed)
+        experiment.row("hcsc", {"knn": 45.0, "linear": 45.0}, seed=seed)
+    experiment.row("file", {"knn": value})
+
+    found = experiment.table()
+
+    assert not any(cell.tied for line in found.lines for cell in line.cells)
+    bold = [cell.bold for cell in experiment.line(found, "hcsc").cells]
+    assert bold == [value < 45, True]
+    one = experiment.knn(found, "file")
+    assert experiment.notes(found, one) == [
+        "Not compared with the best: it has other seeds, or other test items."
+    ]
+    assert not any("Nothing is bold" in remark for remark in found.remarks)
+
+
+def test_a_setting_chosen_at_an_end_of_its_grid_is_said_of_its_seeds(experiment: Any) -> None:
+    for seed in range(2):
+        row = experiment.row("moco", {"knn": 40.0}, seed=seed)
+        experiment.record(row, "linear", 50.0, chosen={"lr": 0.1, "lr_at_edge": seed == 1})
+
+    found = experiment.table()
+
+    knn, linear = experiment.line(found, "moco").cells
+    assert experiment.notes(found, knn) == []
+    assert experiment.notes(found, linear) == [
+        "lr was chosen at an end of what was tried (seed 1): more may be possible."
+    ]
+
+
 def test_a_baseline_is_never_bold_and_never_in_the_way(experiment: Any) -> None:
     for seed in range(3):
         experiment.row("supervised", {"knn": 90.0}, seed=seed)

@@ -272,3 +272,7 @@ def test_redo_names_one_row_and_leaves_other_commands_alone() -> None:
         "sslbench run --suite quick --set pretrain.epochs=2 --methods hcsc@one --seeds 1"
     )
     assert redo("sslbench ablate pair-selection", "hcsc", [0]) == "sslbench ablate pair-selection"
+    file = "sslbench evaluate --weights f.pth --label 'a b' --suite quick"
+    both = f"sslbench run --suite quick && {file}"
+    assert redo(both, "a b", [0]) == file
+    assert redo(both, "moco", [0]) == "sslbench run --suite quick --methods moco --seeds 0"

@@ -33,6 +33,28 @@ def test_a_figure_shows_the_tables_numbers(experiment: Any) -> None:
     assert axes[0].get_yticklabels()[0].get_text() == r"\$MoCo\$"
 
 
+def test_baselines_alone_are_rows(experiment: Any) -> None:
+    experiment.row("random", {"knn": 10.0}, title="Random")
+    experiment.row("supervised", {"knn": 60.0}, title="Supervised")
+    experiment.plan()
+    [axes, _] = _figure(tables(experiment.store, "tiny")[0]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Random", "Supervised"]
+    assert [text.get_text() for text in axes.texts] == ["10.0", "60.0"]
+
+
+def test_a_legend_that_is_wider_than_its_figure_has_several_rows(experiment: Any) -> None:
+    experiment.row("random", {"knn": 10.0}, title="Random initialisation")
+    experiment.row("moco", {"knn": (40.0, 38.0, 42.0)})
+    experiment.row("supervised", {"knn": 60.0}, title="Supervised")
+    figure = _figure(experiment.table(columns={"kNN": "knn.top1"}))
+    figure.canvas.draw()
+    [legend] = figure.legends
+    assert len(legend.get_texts()) == 3
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0
+    assert box.x1 <= whole.x1
+
+
 def test_no_text_is_smaller_than_eight_points(experiment: Any) -> None:
     figure = _figure(table(experiment))
 

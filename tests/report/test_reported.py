@@ -63,6 +63,7 @@ def test_of_one_setting_one_number_is_curated() -> None:
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.needs_shared
 def test_every_curated_number_was_collected_from_its_source() -> None:
     if not COLLECTED.is_file():
         pytest.skip(f"needs the collected numbers, {COLLECTED}")

@@ -105,20 +105,28 @@ def test_holms_correction_allows_for_the_number_of_comparisons() -> None:
         {seed: Spread(0.1, np.linspace(0, 0.2, IMAGES), "resamples") for seed in range(3)},
     ],
 )
-def test_what_cannot_be_compared_is_never_told_apart(other: Candidate) -> None:
+def test_what_cannot_be_compared_is_neither_tied_nor_told_apart(other: Candidate) -> None:
     found = standing([seeds(240, 241, 239), other, seeds(100, 103, 101)], True)
 
     assert found is not None
-    assert (found.best, found.tied, found.claim) == (0, (1,), "runs")
+    assert (found.best, found.tied, found.uncompared) == (0, (), (1,))
+    assert (found.claim, found.alone) == ("methods", len(other) == 1)
     assert found.p_values[:2] == (None, None)
     assert found.p_values[2] is not None
 
 
-def test_nothing_to_compare_has_no_test() -> None:
-    found = standing([seeds(240), {1: run(100)}], True)
+def test_one_better_run_of_a_single_seed_leads_nobody_and_keeps_others_from_standing_alone() -> (
+    None
+):
+    found = standing([seeds(390), seeds(240, 241, 239), seeds(100, 103, 101)], True)
 
     assert found is not None
-    assert (found.tied, found.test, found.p_values) == ((1,), "none", (None, None))
+    assert (found.best, found.uncompared, found.alone) == (1, (0,), False)
+
+
+def test_nothing_to_compare_says_nothing() -> None:
+    assert standing([seeds(240), {1: run(100)}], True) is None
+    assert standing([seeds(240, 241), seeds(100)], True) is None
 
 
 def test_a_best_that_is_worse_over_the_common_seeds_is_no_evidence() -> None:

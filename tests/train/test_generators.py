@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from sslbench.checkpoints import Checkpoints
@@ -25,8 +26,33 @@ def test_draws_after_a_checkpoint_are_those_that_would_have_come(tmp_path: Path)
     generators.seed_all(8)
     state = checkpoints.load()
     assert state is not None
-    generators.restore(state["generators"], CPU)
+    generators.restore(state["generators"], CPU, 7)
     assert [_drawn() for _ in range(3)] == expected
+
+
+def test_ranks_draw_each_their_own_and_go_on_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def on(rank: int) -> None:
+        monkeypatch.setattr("sslbench.distributed.rank", lambda: rank)
+
+    drawn, states = [], []
+    for rank in range(2):
+        on(rank)
+        generators.begin(7)
+        first = _drawn()
+        states.append(generators.states(CPU))
+        drawn.append((first, _drawn()))
+    assert drawn[0][0] != drawn[1][0]
+    kept = {**states[0], "others": states[1:]}
+    for rank in range(2):
+        on(rank)
+        generators.seed_all(8)
+        generators.restore(kept, CPU, 7)
+        assert _drawn() == drawn[rank][1]
+    on(2)  # which was not there
+    generators.restore(kept, CPU, 7)
+    other = _drawn()
+    generators.begin(7)
+    assert _drawn() == other
 
 
 def test_a_seed_decides_all_of_them() -> None:

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from sslbench.errors import WeightsError
+from sslbench.nn.config import EncoderConfig
 from sslbench.nn.digest import tensors_digest
+from sslbench.nn.encoder import Encoder
 from sslbench.weights import adopt
 
 COUNTER = "num_batches_tracked"
@@ -142,3 +144,19 @@ def test_the_files_tensors_are_copied_not_shared(tensors, taken):
     adopted = taken(tensors)
     adopted.encoder.network.conv1.weight.data.zero_()
     assert float(tensors["conv1.weight"].abs().sum()) > 0
+
+
+def test_moco_v3s_small_transformer_needs_its_heads_of_attention_said():
+    options = {"img_size": 32, "patch_size": 16, "depth": 1, "num_heads": 12}
+    config = EncoderConfig(name="vit_small_patch16_224", options=options)
+    encoder = Encoder(config)
+    network = encoder.network.state_dict()
+    file = {f"state_dict.module.base_encoder.{name}": t for name, t in network.items()}
+    silent = config.model_copy(
+        update={"options": {k: v for k, v in options.items() if k != "num_heads"}}
+    )
+    with pytest.raises(WeightsError, match=r"12 heads .* --set encoder\.options\.num_heads=12"):
+        adopt(file, silent)
+    adopted = adopt(file, config)
+    assert adopted.encoder.network.blocks[0].attn.num_heads == 12
+    assert adopt(dict(network), silent).encoder.network.blocks[0].attn.num_heads == 6

@@ -4,6 +4,7 @@
 one in ``/a/airfield/00000001.jpg 0``. Class names come from a list of the same form, if any.
 """
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -105,15 +106,23 @@ class ListSource:
         return self.folder, [*lists, *images]
 
 
+# A name may hold spaces and commas; the last of either stands before the label.
+_ENTRY = re.compile(r"(?P<name>.+?)[\s,]+(?P<label>[0-9]+)")
+
+
 def _entries(path: Path, first_label: int) -> tuple[list[str], Integers]:
     names, labels = [], []
-    with path.open(encoding="utf-8") as stream:
-        for number, text in enumerate(stream, 1):
-            if not text.strip():
-                continue
-            name, _, label = text.strip().replace(",", " ").rpartition(" ")
-            if not name or not label.isdigit():
-                raise DataError(f"{path}, line {number}: {text.strip()!r} is not 'path label'")
-            names.append(name.strip().lstrip("/"))
-            labels.append(int(label) - first_label)
+    try:
+        with path.open(encoding="utf-8") as stream:
+            lines = list(stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        entry = _ENTRY.fullmatch(text.strip())
+        if entry is None:
+            raise DataError(f"{path}, line {number}: {text.strip()!r} is not 'path label'")
+        names.append(entry["name"].lstrip("/"))
+        labels.append(int(entry["label"]) - first_label)
     return names, np.array(labels, dtype=np.int64)

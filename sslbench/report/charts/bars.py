@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sslbench.report.charts.scores import Entrant, Scores
-from sslbench.report.charts.styles import LETTER, Sheet, made
+from sslbench.report.charts.styles import Sheet, made
 from sslbench.report.grid import Cell, Column
 from sslbench.report.picture import Picture
-from sslbench.report.plots import BLUE, GREY, INK, ORANGE, short
+from sslbench.report.plots import BLUE, GREY, INK, LETTER, ORANGE, short
 
 MOST = 12  # methods in a panel; the picture of all evaluations has the others
 WIDE = 9.6  # inches

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from sslbench.report.charts.scores import Entrant, Scores
 from sslbench.report.charts.styles import (
-    LETTER,
     Sheet,
     made,
     measured,
@@ -17,7 +16,7 @@ from sslbench.report.charts.styles import (
 )
 from sslbench.report.grid import Cell, Column
 from sslbench.report.picture import Picture
-from sslbench.report.plots import DASHES, GREY, draw_column, short
+from sslbench.report.plots import DASHES, GREY, LETTER, draw_column, short
 
 ACROSS = 4  # panels side by side
 ONE_PAGE = 24  # rows; with more, panels that would stand below have a picture of their own

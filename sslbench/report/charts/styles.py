@@ -19,9 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from sslbench.config import fingerprint
 from sslbench.report.charts.scores import Entrant
 from sslbench.report.picture import Picture
-from sslbench.report.plots import BLUE, DASHES, GREY, short
+from sslbench.report.plots import BLUE, DASHES, GREY, entries_abreast, short
 
-LETTER = 0.066  # inches, about, of a letter
 VERSION = 1  # bumped by hand when charts look different, so that older ones are drawn again
 LINES: tuple[tuple[str, str, Any], ...] = (  # colour, marker, dash
     ("#0072B2", "o", "-"),
@@ -91,10 +90,7 @@ class Sheet:
     @property
     def _abreast(self) -> int:
         """How many entries of the legend fit beside one another."""
-        widths = [0.5 + LETTER * len(str(handle.get_label())) for handle in self.handles]
-        if sum(widths) <= self._wide:
-            return len(widths)
-        return max(1, int(self._wide / max(widths)))
+        return entries_abreast(self.handles, self._wide)
 
     @property
     def _foot(self) -> float:

@@ -69,7 +69,8 @@
       }
     };
     headings.forEach((heading, number) => {
-      const button = element("button", heading.textContent, { type: "button", class: "sort" });
+      const button = element("button", "", { type: "button", class: "sort" });
+      button.append(...heading.childNodes); // a word that shall not break is an element of its own
       heading.replaceChildren(button);
       const downFirst = heading.dataset.better === "higher";
       button.addEventListener("click", () => {

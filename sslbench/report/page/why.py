@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from sslbench.commands import AND, evaluates
 from sslbench.config import flatten
 from sslbench.report.frame import PRETRAIN
 from sslbench.report.grid import Cell, Column, Line, Table
@@ -120,10 +121,12 @@ def conditions(numbers: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def redo(command: str, label: str, seeds: Sequence[int]) -> str:
-    """The suite's command for one row alone; another command is left as it is."""
-    words = shlex.split(command)
+    """Of the commands that made a table the one for this row, alone if it is a suite's."""
+    commands = command.split(AND)
+    own = next((one for one in commands if evaluates(one, label)), commands[0])
+    words = shlex.split(own)
     if words[:2] != ["sslbench", "run"]:
-        return command
+        return own
     kept: list[str] = []
     rest = iter(words)
     for piece in rest:

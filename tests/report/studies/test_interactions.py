@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sslbench.errors import StoreError
 from sslbench.stats.crossed import crossed
 from sslbench.stats.spread import Spread
 from sslbench.study import PartFacts
@@ -73,6 +74,22 @@ def test_an_interaction_is_what_two_levels_give_beyond_their_sum(
         (expected.low, expected.high)
     )
     assert any("measured from queue: b, temperature: d" in remark for remark in table.remarks)
+
+
+def test_crossings_that_were_not_measured_alike_are_refused_or_marked(
+    experiment: Any, studies: Any
+) -> None:
+    studies.filled(experiment, studies.square_scores)
+    studies.studied(experiment, studies.square())
+    last = experiment.rows[-1]
+    experiment.record(last, "knn", studies.answers(40.0, last.seed), settings={"k": 1})
+    plan = experiment.store.plan("tiny")
+    with pytest.raises(StoreError, match="its numbers were not measured alike"):
+        studies.built(experiment)
+    tables = {name: {**tree, "mixed": True} for name, tree in plan.tables.items()}
+    experiment.store.write_plan(plan.model_copy(update={"tables": tables}))
+    table = studies.built(experiment)["main-knn-top1"]
+    assert any("measured with settings.k = 1 (else 20)" in note for note in table.footnotes)
 
 
 def test_with_one_seed_an_interaction_is_paired_over_test_items(
