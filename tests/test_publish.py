@@ -45,7 +45,7 @@ def test_tables_and_records_are_copied_and_nothing_large(tmp_path: Path) -> None
         "s/report.html",
     }
     publish("s", tmp_path / "local", tmp_path / "public", name="s-moco")
-    assert "| MoCo |" in (tmp_path / "public" / "s-moco" / "main.md").read_text()
+    assert "| MoCo   |" in (tmp_path / "public" / "s-moco" / "main.md").read_text()
     assert (tmp_path / "public" / "s" / "report.html").read_bytes() == page.read_bytes()
     assert (tmp_path / "public" / "s" / "main.md").exists()
 
