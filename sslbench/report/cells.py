@@ -109,13 +109,12 @@ def _draft(
         f"seed {entry['seed']} {_fate(entry)}; the mean is over {len(done)} of {len(entries)} seeds"
         for entry in lost
     ]
-    edges: dict[str, list[str]] = {}
-    for entry in done:
-        for setting in filter(None, str(entry["at_edge"]).split(", ")):
-            edges.setdefault(setting, []).append(str(entry["seed"]))
-    for setting, some in edges.items():
-        of = f" (seed {', '.join(some)})" if len(entries) > 1 else ""
-        notes.append(f"{setting} was chosen at an end of what was tried{of}: more may be possible.")
+    edges = dict.fromkeys(name for entry in done for name in str(entry["at_edge"]).split(", "))
+    some = ", in one seed or more" if len(entries) > 1 else ""
+    notes += [
+        f"{setting} was chosen at an end of what was tried{some}: more may be possible."
+        for setting in filter(None, edges)
+    ]
     return Draft(cell, notes, complete=not lost, spreads=spreads)
 
 

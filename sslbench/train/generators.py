@@ -5,6 +5,7 @@ by themselves (dropout, drop path) and what a method of a user's own asks of Pyt
 """
 
 import random
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,10 @@ def states(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         found["cuda"] = torch.cuda.get_rng_state(device)
-    return {**found, "others": distributed.of_all(found)[1:]}
+    own = BytesIO()
+    torch.save(found, own)  # told as they are, unsigned integers of numpy's would not arrive
+    others = distributed.of_all(own.getvalue())[1:]
+    return {**found, "others": [torch.load(BytesIO(one), weights_only=True) for one in others]}
 
 
 def restore(found: dict[str, Any], device: torch.device, seed: int) -> None:

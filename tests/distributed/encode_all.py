@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from sslbench import distributed
-from sslbench.data.images import HeldImages
 from sslbench.errors import DataError
 from sslbench.feature_pass import BATCH, Pass
 from sslbench.nn.config import EncoderConfig
@@ -26,16 +25,19 @@ TINY = EncoderConfig(name="resnet18", options={"layers": [1, 1, 1, 1], "channels
 
 
 @dataclass(frozen=True)
-class Damaged(HeldImages):
+class Damaged:
     """Images of which one cannot be read."""
 
     place: int
     error: Exception
 
-    def batch(self, index: Tensor) -> Tensor:
-        if self.place in index.tolist():
+    def __len__(self) -> int:
+        return IMAGES
+
+    def read(self, position: int) -> Tensor:
+        if position == self.place:
             raise self.error
-        return super().batch(index)
+        return torch.zeros(3, 16, 16, dtype=torch.uint8)
 
 
 CASES = {
@@ -49,8 +51,7 @@ CASES = {
 
 def work(name: str) -> Pass:
     torch.manual_seed(0)
-    images = Damaged(torch.zeros(IMAGES, 3, 16, 16, dtype=torch.uint8), *CASES[name])
-    return Pass(Encoder(TINY), images, -1, Preprocessing(image_size=16), 0, CPU, 0)
+    return Pass(Encoder(TINY), Damaged(*CASES[name]), -1, Preprocessing(image_size=16), 0, CPU, 0)
 
 
 def main(out: Path) -> None:

@@ -247,4 +247,4 @@ def test_ranks_that_were_started_unlike_do_not_begin(
     assert not list(tmp_path.glob("*/runs/*/encoder.safetensors"))
     assert [process.returncode for process in processes] == [code, code], told
     assert message in told[0]
-    assert "sslbench:" not in told[1]
+    assert code == 1 or "sslbench:" not in told[1]  # said once, but for what shows in a run

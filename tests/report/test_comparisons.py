@@ -111,7 +111,7 @@ def test_a_row_of_one_seed_among_several_is_marked_and_costs_bold_only_where_it_
     assert not any("Nothing is bold" in remark for remark in found.remarks)
 
 
-def test_a_setting_chosen_at_an_end_of_its_grid_is_said_of_its_seeds(experiment: Any) -> None:
+def test_a_setting_chosen_at_an_end_of_its_grid_is_marked(experiment: Any) -> None:
     for seed in range(2):
         row = experiment.row("moco", {"knn": 40.0}, seed=seed)
         experiment.record(row, "linear", 50.0, chosen={"lr": 0.1, "lr_at_edge": seed == 1})
@@ -121,7 +121,7 @@ def test_a_setting_chosen_at_an_end_of_its_grid_is_said_of_its_seeds(experiment:
     knn, linear = experiment.line(found, "moco").cells
     assert experiment.notes(found, knn) == []
     assert experiment.notes(found, linear) == [
-        "lr was chosen at an end of what was tried (seed 1): more may be possible."
+        "lr was chosen at an end of what was tried, in one seed or more: more may be possible."
     ]
 
 
