@@ -14,7 +14,9 @@ from sslbench.errors import ConfigError
 # remove: a rejected negative leaves the denominator; zero: its logit becomes 0, so 1 stays there.
 Rejected = Literal["remove", "zero"]
 
-_FAR = 1e30  # so far below any other logit that its exponential is 0
+# Logits further apart than this have no common scale: exp(-87) is the least that fp32 holds, and
+# what it holds is shared among up to 100,000 negatives.
+_APART = 60
 
 
 def unit(embeddings: Tensor) -> Tensor:
@@ -57,17 +59,20 @@ def info_nce(
         masks = keep if keep.dim() == 3 else keep[None]  # L x N x K
         if itself is not None:  # gone already; a rejected one might come back as a zero
             masks = masks.scatter(2, itself[None, :, None].expand(len(masks), -1, 1), True)
-        partition: Tensor = _SelectedLogSumExp.apply(positive[:, 0], logits, masks, rejected)
-        losses = (partition - positive[:, 0]).mean(1)
+        if 2 / temperature > _APART:  # a product of unit rows is within 1 of 0
+            filled = (logits.masked_fill(~mask, _fill(rejected)) for mask in masks)
+            losses = torch.stack([_cross_entropy(positive, selected) for selected in filled])
+        else:
+            losses = _SelectedCrossEntropy.apply(positive[:, 0], logits, masks, rejected).mean(1)
         return losses if keep.dim() == 3 else losses[0]
 
 
-class _SelectedLogSumExp(torch.autograd.Function):
-    """log(exp(positive) + sum of exp(logits)) under L masks: L x N.
+class _SelectedCrossEntropy(torch.autograd.Function):
+    """-log softmax of the positive among it and the logits that each of L masks keeps: L x N.
 
-    One exponential where autograd takes two, and in place: pair selection would spend its time
-    here. A mask is turned into numbers first, for torch selects by booleans ten times as slowly as
-    it multiplies.
+    One exponential for all masks, where autograd takes two for each: pair selection would spend its
+    time there. For logits within ``_APART``, because the largest scales those of every mask. A mask
+    is turned into numbers first, for torch selects by booleans ten times as slowly as it multiplies.
     """
 
     @staticmethod
@@ -75,31 +80,35 @@ class _SelectedLogSumExp(torch.autograd.Function):
         ctx: Any, positive: Tensor, logits: Tensor, keep: Tensor, rejected: Rejected
     ) -> Tensor:
         """positive: N; logits: N x K; keep: L x N x K, False where a logit is rejected."""
-        partitions, terms, weights = [], [], []
+        largest = torch.maximum(logits.amax(1), positive)  # N
+        if rejected == "zero":
+            largest = largest.clamp_min(0)
+        terms = (logits - largest[:, None]).exp_()
+        own = (positive - largest).exp_()
+        totals = []
         for mask in keep:
-            kept = mask.view(torch.uint8).to(logits)
-            removed = rejected == "remove"
-            term = logits.add(kept.sub_(1), alpha=_FAR) if removed else logits * kept
-            largest = torch.maximum(term.amax(1), positive)  # N
-            term.sub_(largest[:, None]).exp_()
-            own = (positive - largest).exp_()
-            total = term.sum(1) + own
-            if not removed:  # a constant logit has no gradient
-                term.mul_(kept)
-            partitions.append(largest + total.log())
-            terms.append(term)
-            weights.append(torch.stack([own / total, 1 / total]))
-        ctx.save_for_backward(torch.stack(weights), *terms)
-        return torch.stack(partitions)
+            kept = _numbers(mask, terms)
+            total = torch.linalg.vecdot(terms, kept) + own
+            if rejected == "zero":  # exp(0) each, and without a gradient
+                total += (kept.shape[1] - kept.sum(1)) * (-largest).exp()
+            totals.append(total)
+        total = torch.stack(totals)  # L x N
+        share = own / total
+        ctx.save_for_backward(terms, keep, total, share)
+        return -share.log()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        weights, first, *others = ctx.saved_tensors
-        of_positive, scale = (weights * gradient[:, None]).unbind(1)  # L x N each
-        of_logits = first * scale[0, :, None]
-        for term, row in zip(others, scale[1:], strict=True):
-            of_logits.addcmul_(term, row[:, None])
-        return of_positive.sum(0), of_logits, None, None
+        terms, keep, total, share = ctx.saved_tensors
+        of_logits = torch.zeros_like(terms)
+        for mask, row in zip(keep, gradient / total, strict=True):
+            of_logits.addcmul_(_numbers(mask, terms), row[:, None])
+        return (gradient * (share - 1)).sum(0), of_logits.mul_(terms), None, None
+
+
+def _numbers(mask: Tensor, like: Tensor) -> Tensor:
+    """0 and 1, by way of bytes: of booleans torch makes numbers six times as slowly."""
+    return mask.view(torch.uint8).to(like)
 
 
 def nt_xent(one: Tensor, other: Tensor, temperature: float, decoupled: bool = False) -> Tensor:

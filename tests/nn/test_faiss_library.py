@@ -21,11 +21,13 @@ def processor(vendor, flags):
         ("GenuineIntel", "fpu sse2 avx avx2 avx512f avx512bw", "SkylakeX"),
         ("GenuineIntel", "fpu sse2 avx avx2", "Haswell"),
         ("GenuineIntel", "fpu sse2 avx", None),
-        ("AuthenticAMD", "fpu sse2 avx avx2 avx512bw", None),
+        ("AuthenticAMD", "fpu sse2 avx avx2 avx512bw", "SkylakeX"),
+        ("AuthenticAMD", "fpu sse2 avx avx2", "Haswell"),
+        ("CentaurHauls", "fpu sse2 avx avx2 avx512bw", None),
         ("GenuineIntel", "fpu navx2", None),
     ],
 )
-def test_an_intel_processor_gets_the_kernels_that_its_flags_allow(vendor, flags, name):
+def test_a_processor_gets_the_kernels_that_its_flags_allow(vendor, flags, name):
     assert kernels(processor(vendor, flags)) == name
 
 

@@ -83,6 +83,22 @@ def test_removed_negatives_do_not_drown_the_rest_at_a_low_temperature():
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("rejected", ["remove", "zero"])
+@pytest.mark.parametrize("temperature", [0.034, 0.033])  # each on its side of what fp32 can scale
+def test_selection_at_a_low_temperature_is_what_double_precision_says(rejected, temperature):
+    query = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    key, far = -query, torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.6, 0.8]])  # logits from end to end
+    keep = torch.stack([mask(2, 3), mask(2, 3, seed=1), torch.ones(2, 3, dtype=torch.bool)])
+
+    def losses_and_gradient(dtype):
+        given = query.to(dtype).requires_grad_()
+        losses = info_nce(given, key.to(dtype), far.to(dtype), temperature, keep, rejected)
+        return losses, *torch.autograd.grad(losses.sum(), given)
+
+    for single, double in zip(*map(losses_and_gradient, [torch.float, torch.double]), strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-5)
+
+
 def test_info_nce_with_one_negative_is_the_logistic_loss_of_the_difference():
     query, key, negative = rows(3), rows(3, seed=1), rows(1, seed=2)
     difference = ((query * negative).sum(1) - (query * key).sum(1)) / T
