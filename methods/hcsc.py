@@ -31,6 +31,7 @@ from sslbench.nn import (
     FeatureQueue,
     Level,
     MomentumCopy,
+    PrototypeSelection,
     QueueSelection,
     head_artifacts,
     hierarchical_kmeans,
@@ -91,8 +92,10 @@ class HCSC(Method):
         self.key_encoder = MomentumCopy(self.encoder, self.head)
         self.queue = FeatureQueue(settled(config.queue_size), config.dim)
         self.clusters = Clusters(data.images, settled(config.clusters), config.dim)
-        select = pairs.INSTANCE_NEGATIVES[config.instance_negatives]
-        self.selection = None if select is None else QueueSelection(select)
+        instances = pairs.INSTANCE_NEGATIVES[config.instance_negatives]
+        prototypes = pairs.PROTOTYPE_NEGATIVES[config.prototype_negatives]
+        self.of_queue = None if instances is None else QueueSelection(instances)
+        self.of_prototypes = None if prototypes is None else PrototypeSelection(prototypes)
 
     @classmethod
     def scaled(cls, config: HCSCConfig, data: DataInfo) -> HCSCConfig:
@@ -164,8 +167,8 @@ class HCSC(Method):
             local = [self._prototype_term(q, batch.index, levels, context) for q in local_queries]
             terms["local_prototype"] = torch.stack(local).sum()
         self.queue.push(key, batch.index)
-        if self.selection is not None:
-            self.selection.pushed(len(key), self.queue)
+        if self.of_queue is not None:
+            self.of_queue.pushed(len(key), self.queue)
         return terms
 
     def _targets(self, key: Tensor, clustered: bool) -> dict[str, tuple[Tensor, Tensor | None]]:
@@ -183,9 +186,9 @@ class HCSC(Method):
 
     def _kept_keys(self, index: Tensor, levels: list[Level], context: Context) -> Tensor | None:
         """levels x N x K, which keys of the queue count; None where all do."""
-        if self.selection is None or not levels:
+        if self.of_queue is None or not levels:
             return None
-        tables = self.selection.probabilities(levels, self.queue)
+        tables = self.of_queue.probabilities(levels, self.queue)
         masks = [
             context.bernoulli(table, level.assignment[index])
             for level, table in zip(levels, tables, strict=True)
@@ -204,15 +207,17 @@ class HCSC(Method):
         self, query: Tensor, index: Tensor, levels: list[Level], context: Context
     ) -> Tensor:
         """The mean over levels of ProtoNCE against selected prototypes."""
-        config = self.config
-        select = pairs.PROTOTYPE_NEGATIVES[config.prototype_negatives]
+        config, everything = self.config, [None] * len(levels)
+        chosen = self.of_prototypes
+        tables = everything if chosen is None else chosen.probabilities(levels)
         losses = []
-        for number, level in enumerate(levels):
+        for number, (level, table) in enumerate(zip(levels, tables, strict=True)):
             positive = level.assignment[index]  # N
             allowed = pairs.candidates(level, positive, config.exclusion, config.last_prototype)
             if config.exclusion == "batch":
                 context.log(f"free_prototypes_{number}", allowed.sum())
-            keep = select(levels, number, positive, context.bernoulli)
+            parents = level.parents[positive]  # N
+            keep = None if table is None else context.bernoulli(table, parents)
             losses.append(
                 proto_nce(
                     query,

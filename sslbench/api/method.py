@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from torch import Tensor, nn
 
 from sslbench.config import Settings
+from sslbench.nn.chances import Chances
 from sslbench.nn.encoder import Encoder
 
 LossTerms = dict[str, Tensor]  # named terms; the trainer minimises their sum and logs each
@@ -82,10 +83,11 @@ class Context(Protocol):
         """Uniforms in [0, 1), rows x shape."""
         ...
 
-    def bernoulli(self, probability: Tensor, rows: Tensor) -> Tensor:
+    def bernoulli(self, probability: Tensor | Chances, rows: Tensor) -> Tensor:
         """N x K, True with the probability ``probability[rows[i], k]``, each on its own.
 
-        probability: M x K; rows: N, of M. Far quicker than comparing uniforms.
+        probability: M x K, as ``Chances`` where it serves many calls; rows: N, of M. Far quicker
+        than comparing uniforms.
         """
         ...
 

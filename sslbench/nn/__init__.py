@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sslbench.nn.bank import MemoryBank
     from sslbench.nn.batchnorm import shuffled
+    from sslbench.nn.chances import Chances
     from sslbench.nn.clustering import (
         Clusters,
         Level,
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from sslbench.nn.multicrop import cross_view_entropy, embed_views
     from sslbench.nn.nce import Normaliser, bank_info_nce, bank_logits, bank_nce
     from sslbench.nn.products import drawn_products
-    from sslbench.nn.queue_selection import QueueSelection
+    from sslbench.nn.selection import PrototypeSelection, QueueSelection
     from sslbench.nn.sinkhorn import sinkhorn_knopp
 
 __all__ = [
+    "Chances",
     "Clusters",
     "Encoder",
     "EncoderConfig",
@@ -46,6 +48,7 @@ __all__ = [
     "MemoryBank",
     "MomentumCopy",
     "Normaliser",
+    "PrototypeSelection",
     "QueueSelection",
     "bank_info_nce",
     "bank_logits",
@@ -71,6 +74,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Chances": "chances",
     "Clusters": "clustering",
     "Encoder": "encoder",
     "EncoderConfig": "config",
@@ -79,7 +83,8 @@ _HOMES = {
     "MemoryBank": "bank",
     "MomentumCopy": "momentum",
     "Normaliser": "nce",
-    "QueueSelection": "queue_selection",
+    "PrototypeSelection": "selection",
+    "QueueSelection": "selection",
     "bank_info_nce": "nce",
     "bank_logits": "nce",
     "bank_nce": "nce",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from sslbench.errors import ConfigError
 
@@ -60,8 +60,9 @@ def info_nce(
         if itself is not None:  # gone already; a rejected one might come back as a zero
             masks = masks.scatter(2, itself[None, :, None].expand(len(masks), -1, 1), True)
         if 2 / temperature > _APART:  # a product of unit rows is within 1 of 0
-            filled = (logits.masked_fill(~mask, _fill(rejected)) for mask in masks)
-            losses = torch.stack([_cross_entropy(positive, selected) for selected in filled])
+            fill = -torch.inf if rejected == "remove" else 0.0
+            selected = (logits.masked_fill(~mask, fill) for mask in masks)
+            losses = torch.stack([_cross_entropy(positive, kept) for kept in selected])
         else:
             losses = _SelectedCrossEntropy.apply(positive[:, 0], logits, masks, rejected).mean(1)
         return losses if keep.dim() == 3 else losses[0]
@@ -71,8 +72,8 @@ class _SelectedCrossEntropy(torch.autograd.Function):
     """-log softmax of the positive among it and the logits that each of L masks keeps: L x N.
 
     One exponential for all masks, where autograd takes two for each: pair selection would spend its
-    time there. For logits within ``_APART``, because the largest scales those of every mask. A mask
-    is turned into numbers first, for torch selects by booleans ten times as slowly as it multiplies.
+    time there. For logits within ``_APART``, because the largest scales those of every mask. Masks
+    become numbers first, for torch selects by booleans ten times as slowly as it multiplies.
     """
 
     @staticmethod
@@ -198,18 +199,22 @@ def proto_nce(
         scaled = prototypes / concentration[:, None]  # M x D
         own = (query * scaled[positive]).sum(1, keepdim=True)  # N x 1
         logits = query @ (scaled if columns is None else scaled[columns]).T  # N x K
-        if keep is not None:
-            logits = logits.masked_fill(~keep, _fill(rejected))
+        if keep is not None and rejected == "zero":
+            logits = logits.masked_fill(~keep, 0)
+        elif keep is not None:
+            candidates = candidates & keep
         return _cross_entropy(own, logits.masked_fill(~candidates, -torch.inf))
 
 
 def _cross_entropy(positive: Tensor, negatives: Tensor) -> Tensor:
     """N x 1 and N x K logits -> the mean of -log softmax of the positive."""
-    return (torch.cat([positive, negatives], 1).logsumexp(1) - positive[:, 0]).mean()
+    return cross_entropy_of_first(torch.cat([positive, negatives], 1))
 
 
-def _fill(rejected: Rejected) -> float:
-    return -torch.inf if rejected == "remove" else 0.0
+def cross_entropy_of_first(logits: Tensor) -> Tensor:
+    """N x (1 + K) logits -> the mean of -log softmax of column 0."""
+    first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return cross_entropy(logits, first)
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from sslbench.errors import ConfigError
-from sslbench.nn.losses import check_temperature, wide
+from sslbench.nn.losses import check_temperature, cross_entropy_of_first, wide
 
 # Rows of a bank per column drawn, up to which one product with all rows costs less than a gather
 # of the drawn ones: it computes more and moves less (measured on a CPU with rows of 128 numbers).
@@ -101,8 +101,7 @@ def bank_info_nce(logits: Tensor) -> Tensor:
     """Cross-entropy that picks column 0 of N x (1 + m) logits. Raises ConfigError without m."""
     _drawn(logits)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = wide(logits)
-        return (logits.logsumexp(1) - logits[:, 0]).mean()
+        return cross_entropy_of_first(wide(logits))
 
 
 def _drawn(logits: Tensor) -> int:

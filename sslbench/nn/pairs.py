@@ -1,9 +1,8 @@
 """Pair selection: which negatives count, by name.
 
 The selectors are those of Guo et al., "HCSC: Hierarchical Contrastive Selective Coding",
-arXiv:2202.00455, section 3.3. A selector is a pure function of tensors. That of instances gives a
-table of probabilities, for ``context.bernoulli`` to draw from; that of prototypes takes ``draw``
-and returns a mask of what is kept, or None for everything.
+arXiv:2202.00455, section 3.3. A selector is a pure function of tensors that gives a table of
+probabilities, for ``context.bernoulli`` to draw from. There is none where everything is kept.
 ``nearest`` finds the positives of Dwibedi et al., "With a Little Help from My Friends",
 arXiv:2104.14548, section 3.2.
 """
@@ -18,15 +17,14 @@ from sslbench.errors import ConfigError
 from sslbench.nn.clustering import Level
 from sslbench.nn.losses import unit
 
-Draw = Callable[[Tensor, Tensor], Tensor]  # probabilities M x K, rows N of M -> N x K
 Selection = Literal["all", "semantic"]
 # Which prototypes are no negatives of a query: its own, or those of every image in the batch.
 Exclusion = Literal["own", "batch"]
 
 # a level of M clusters, embeddings of the negatives (K x D) -> M x K.
 InstanceSelector = Callable[[Level, Tensor], Tensor]
-# levels, number of the level, cluster of each query there (N).
-PrototypeSelector = Callable[[Sequence[Level], int, Tensor, Draw], Tensor | None]
+# a level of M clusters, the next one, of M' -> M' x M.
+PrototypeSelector = Callable[[Level, Level], Tensor]
 
 _SIMILARITIES = 1 << 25  # held at once by ``nearest``: 128 MiB in fp32
 
@@ -42,18 +40,13 @@ def semantic_instances(level: Level, negatives: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def semantic_prototypes(
-    levels: Sequence[Level], number: int, cluster: Tensor, draw: Draw
-) -> Tensor | None:
-    """Keeps a prototype the rarer, the likelier it is of the own prototype's parent: N x M.
+def semantic_prototypes(level: Level, upper: Level) -> Tensor:
+    """How probably a query whose own prototype has each parent keeps a prototype: M of upper x M.
 
-    cluster: N, at level ``number`` of M clusters. The last level has no parents: all are kept.
+    The likelier the prototype is of that parent, the less.
     """
-    if number + 1 == len(levels):
-        return None
-    level, upper = levels[number], levels[number + 1]
-    share = _shares(upper, 1 / upper.concentration, level.prototypes)  # M of the next level x M
-    return draw((1 - share).clamp_(1e-4, 0.999), level.parents[cluster])
+    share = _shares(upper, 1 / upper.concentration, level.prototypes)
+    return (1 - share).clamp_(1e-4, 0.999)
 
 
 def _shares(level: Level, sharpness: Tensor, rows: Tensor) -> Tensor:
@@ -78,8 +71,8 @@ INSTANCE_NEGATIVES: Mapping[Selection, InstanceSelector | None] = {
     "all": None,
     "semantic": semantic_instances,
 }
-PROTOTYPE_NEGATIVES: Mapping[Selection, PrototypeSelector] = {
-    "all": lambda levels, number, cluster, draw: None,
+PROTOTYPE_NEGATIVES: Mapping[Selection, PrototypeSelector | None] = {
+    "all": None,
     "semantic": semantic_prototypes,
 }
 

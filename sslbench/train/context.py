@@ -8,6 +8,7 @@ from torch import Tensor
 from sslbench import collectives, distributed
 from sslbench.api.method import DataInfo, Method
 from sslbench.data.random import derive_seed
+from sslbench.nn.chances import Chances
 from sslbench.nn.folding import folded
 from sslbench.nn.modes import measuring
 from sslbench.train.bernoulli import bernoulli
@@ -59,8 +60,9 @@ class TrainingContext:
     def rand(self, rows: int, *shape: int) -> Tensor:
         return torch.rand(rows, *shape, generator=self._generator()).to(self._device)
 
-    def bernoulli(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return bernoulli(self._call(), probability, rows)
+    def bernoulli(self, probability: Tensor | Chances, rows: Tensor) -> Tensor:
+        chances = Chances(probability) if isinstance(probability, Tensor) else probability
+        return bernoulli(self._call(), chances, rows)
 
     def integers(self, high: int, rows: int, *shape: int) -> Tensor:
         drawn = torch.randint(high, (rows, *shape), generator=self._generator())

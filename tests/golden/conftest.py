@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sslbench.nn import Chances
+
 Vectors = dict[str, Tensor]
 
 
@@ -54,10 +56,10 @@ class ReplayContext:
     def progress(self) -> float:
         return self.step / self.steps
 
-    def bernoulli(self, probability: Tensor, rows: Tensor) -> Tensor:
+    def bernoulli(self, chances: Chances, rows: Tensor) -> Tensor:
         drawn = self.uniforms.pop(0)
-        assert drawn.shape == (len(rows), probability.shape[1])
-        return drawn < probability[rows]
+        assert drawn.shape == (len(rows), chances.probability.shape[1])
+        return drawn < chances.probability[rows]
 
     def choice(self, n: int, k: int) -> Tensor:
         drawn = self.choices.pop(0)

@@ -69,8 +69,8 @@ class SeededContext:
         self.steps = epochs * DATA.steps_per_epoch
         self.generator = torch.Generator().manual_seed(7)
 
-    def bernoulli(self, probability, rows):
-        table = probability[rows]
+    def bernoulli(self, chances, rows):
+        table = chances.probability[rows]
         return torch.rand(table.shape, generator=self.generator) < table
 
     def choice(self, n, k):

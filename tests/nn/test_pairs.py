@@ -20,13 +20,14 @@ def at(uniforms):
 
 def test_all_negatives_draw_nothing_and_keep_everything():
     assert pairs.INSTANCE_NEGATIVES["all"] is None
-    assert pairs.PROTOTYPE_NEGATIVES["all"](LEVELS, 0, CLUSTER, pytest.fail) is None
+    assert pairs.PROTOTYPE_NEGATIVES["all"] is None
 
 
 def test_a_uniform_of_zero_keeps_every_negative_and_the_largest_keeps_none():
     lowest, largest = at(0.0), at(0.9999)
-    assert pairs.semantic_prototypes(LEVELS, 0, CLUSTER, lowest).all()
-    assert not pairs.semantic_prototypes(LEVELS, 0, CLUSTER, largest).any()
+    parents = LEVELS[0].parents[CLUSTER]
+    assert lowest(pairs.semantic_prototypes(*LEVELS[:2]), parents).all()
+    assert not largest(pairs.semantic_prototypes(*LEVELS[:2]), parents).any()
     assert not largest(pairs.semantic_instances(LEVELS[0], QUEUE), CLUSTER).any()
     assert lowest(pairs.semantic_instances(LEVELS[0], QUEUE), CLUSTER).all()
 
@@ -49,13 +50,13 @@ def test_a_key_of_the_querys_own_cluster_is_rejected():
     assert mask.tolist() == [[False, True]]
 
 
-def test_prototypes_of_the_own_parent_are_rejected_and_the_top_level_keeps_all():
-    mask = pairs.semantic_prototypes(LEVELS, 1, LEVELS[1].assignment[:8], at(0.5))
+def test_prototypes_of_the_own_parent_are_rejected():
     parents = LEVELS[1].parents
-    share = parents[LEVELS[1].assignment[:8]][:, None] == parents[None]
+    own = parents[LEVELS[1].assignment[:8]]
+    mask = at(0.5)(pairs.semantic_prototypes(*LEVELS[1:]), own)
+    share = own[:, None] == parents[None]
     agree = (mask == ~share).float().mean()
     assert agree > 0.9
-    assert pairs.semantic_prototypes(LEVELS, 2, LEVELS[2].assignment[:8], pytest.fail) is None
 
 
 def void(level, dropped):
@@ -87,7 +88,7 @@ def test_a_discarded_parent_takes_no_share():
     upper = void(LEVELS[1], dropped=2)
     lower = replace(LEVELS[0], parents=torch.where(LEVELS[0].parents == 2, 3, LEVELS[0].parents))
     uniforms = torch.rand(8, 30, generator=GENERATOR)
-    mask = pairs.semantic_prototypes([lower, upper], 0, CLUSTER, at(uniforms))
+    mask = at(uniforms)(pairs.semantic_prototypes(lower, upper), lower.parents[CLUSTER])
     left = [m for m in range(15) if m != 2]
     scores = lower.prototypes @ upper.prototypes[left].T / upper.concentration[left]
     share = scores.softmax(1)[:, [left.index(m) for m in lower.parents[CLUSTER].tolist()]].T
@@ -186,5 +187,5 @@ def test_what_a_discarded_cluster_would_have_is_shared_by_the_others():
         mask = at(uniform)(pairs.semantic_instances(level, between), cluster)
         assert mask.tolist() == [[kept]]
         lower = replace(level, prototypes=between.repeat(3, 1))
-        masks = pairs.semantic_prototypes([lower, level], 0, cluster, at(uniform))
+        masks = at(uniform)(pairs.semantic_prototypes(lower, level), lower.parents[cluster])
         assert masks.tolist() == [[kept] * 3]

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from sslbench.nn import Chances
 from sslbench.train import bernoulli as module
-from sslbench.train.bernoulli import bernoulli
+
+
+def bernoulli(seed, table, rows):
+    return module.bernoulli(seed, Chances(table), rows)
 
 
 @pytest.mark.parametrize("probability", [1 / 2048, 0.003, 0.25, 0.4999, 0.999, 2047 / 2048])
@@ -47,3 +51,12 @@ def test_the_way_of_a_gpu_draws_the_same(monkeypatch):
 def test_a_probability_in_half_precision_is_what_it_says():
     table = torch.full((1, 500_000), 0.25, dtype=torch.bfloat16)
     assert abs(float(bernoulli(4, table, torch.zeros(1).long()).float().mean()) - 0.25) < 0.003
+
+
+def test_chances_of_which_a_part_was_replaced_are_those_of_the_whole_table():
+    before, after = torch.rand(2, 5, 3000, generator=torch.Generator().manual_seed(0))
+    place, rows = slice(700, 1500), torch.tensor([4, 0, 0, 2])
+    replaced = Chances(before.clone())
+    replaced.replace(place, after[:, place])
+    before[:, place] = after[:, place]
+    assert torch.equal(module.bernoulli(2, replaced, rows), bernoulli(2, before, rows))

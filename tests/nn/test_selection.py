@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sslbench.nn import Clusters, FeatureQueue, QueueSelection, hierarchical_kmeans, pairs, unit
-from sslbench.nn.queue_selection import _BLOCK
+from sslbench.nn.selection import _BLOCK, PrototypeSelection
 
 SIZES = [30, 15, 5]
 
@@ -41,9 +41,10 @@ def assert_fresh(selection, levels, queue):
     found = selection.probabilities(levels, queue)
     anew = QueueSelection(pairs.semantic_instances).probabilities(levels, queue)
     for level, table, other in zip(levels, found, anew, strict=True):
-        assert torch.equal(table, other)  # bit by bit
+        assert torch.equal(table.probability, other.probability)  # bit by bit
+        assert torch.equal(table.whole, other.whole)
         whole = pairs.semantic_instances(level, queue.features)
-        torch.testing.assert_close(table, whole, atol=1e-6, rtol=0)
+        torch.testing.assert_close(table.probability, whole, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("size", [1, 100, _BLOCK, 3 * _BLOCK, 3 * _BLOCK + 17])
@@ -85,7 +86,25 @@ def test_new_clusters_another_queue_and_a_loaded_state_are_seen_without_being_sa
     kept.append(selection.probabilities(held.levels(), queue))
     assert_fresh(selection, held.levels(), queue)
     for one, two in pairwise(kept):
-        assert not torch.equal(one[0], two[0])
+        assert not torch.equal(one[0].probability, two[0].probability)
+
+
+def test_prototypes_are_asked_of_once_until_the_clusters_change():
+    held, asked = clusters(), []
+
+    def select(level, upper):
+        asked.append(len(level.prototypes))
+        return pairs.semantic_prototypes(level, upper)
+
+    selection = PrototypeSelection(select)
+    for seed in (0, 1):
+        held.store(clusters(seed).levels())  # in place
+        for _ in range(3):
+            *tables, last = selection.probabilities(held.levels())
+            assert last is None  # of the last level all are kept
+            for table, (level, upper) in zip(tables, pairwise(held.levels()), strict=True):
+                assert torch.equal(table.probability, pairs.semantic_prototypes(level, upper))
+    assert asked == SIZES[:2] * 2
 
 
 def test_pushes_before_there_are_clusters_are_no_loss():
@@ -103,8 +122,7 @@ def test_under_bfloat16_what_is_kept_of_rows_and_of_prototypes_is_as_in_float32(
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             tables = QueueSelection(pairs.semantic_instances).probabilities(levels, queue)
-            own = levels[0].assignment[:8]
-            upper = pairs.semantic_prototypes(levels, 0, own, lambda p, chosen: p[chosen])
-            found.append([*tables, upper])
+            upper = pairs.semantic_prototypes(*levels[:2])
+            found.append([*(table.probability for table in tables), upper])
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
