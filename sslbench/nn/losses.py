@@ -82,15 +82,13 @@ class _SelectedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         """positive: N; logits: N x K; keep: L x N x K, False where a logit is rejected."""
         largest = torch.maximum(logits.amax(1), positive)  # N
-        if rejected == "zero":
-            largest = largest.clamp_min(0)
         terms = (logits - largest[:, None]).exp_()
         own = (positive - largest).exp_()
         totals = []
         for mask in keep:
             kept = _numbers(mask, terms)
             total = torch.linalg.vecdot(terms, kept) + own
-            if rejected == "zero":  # exp(0) each, and without a gradient
+            if rejected == "zero":  # exp(0) each, without a gradient
                 total += (kept.shape[1] - kept.sum(1)) * (-largest).exp()
             totals.append(total)
         total = torch.stack(totals)  # L x N
