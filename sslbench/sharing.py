@@ -26,12 +26,7 @@ def locked(store: Store, run: str) -> Iterator[bool]:
 
     Raises UnwritableError if no lock can be had on this file system.
     """
-    path = store.run_folder(run) / LOCK
-    with _lockable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        with suppress(Timeout):
-            lock.acquire(blocking=False)
+    lock = _asked(store.run_folder(run) / LOCK, wait=False)
     if not lock.is_locked:
         yield False
         return
@@ -47,25 +42,25 @@ def table_locked(store: Store, suite: str) -> Iterator[None]:
 
     Raises UnwritableError if no lock can be had on this file system.
     """
-    path = store.table_folder(suite) / LOCK
-    with _lockable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        lock.acquire()
+    lock = _asked(store.table_folder(suite) / LOCK, wait=True)
     try:
         yield
     finally:
         lock.release()
 
 
-@contextmanager
-def _lockable(path: Path) -> Iterator[None]:
+def _asked(path: Path, wait: bool) -> FileLock:
+    """The lock on a file, held unless another process has it and it was not waited for."""
     try:
-        yield
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        with suppress(Timeout):
+            lock.acquire(blocking=wait)
     except (OSError, NotImplementedError) as error:
         raise UnwritableError(
             f"{path} cannot be locked ({error}). Choose another folder with --results"
         ) from error
+    return lock
 
 
 def in_turn(
