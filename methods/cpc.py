@@ -27,7 +27,7 @@ from sslbench.api import (
     distinct,
     register_method,
 )
-from sslbench.nn import Encoder, drawn_products, mlp, wide
+from sslbench.nn import Encoder, cross_entropy_of_first, drawn_products, mlp, wide
 
 SKIPPED = 1  # rows between a context and what it predicts first: patches of neighbours overlap
 LEAST_PATCH = 4  # pixels of a side
@@ -179,8 +179,7 @@ def sampled_info_nce(query: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
         negatives = drawn_products(query, target, drawn)  # R x K
         # Code: 1e-11 is added to the probability, which only bounds the loss, at 25.
         logits = torch.cat([positive[:, None], negatives], 1)  # R x (1 + K)
-        loss: Tensor = (logits.logsumexp(1) - positive).mean()
-        return loss
+        return cross_entropy_of_first(logits)
 
 
 def _predictors(dim: int, steps: int) -> nn.ModuleList:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sslbench.nn.heads import head_artifacts, mlp
     from sslbench.nn.losses import (
         batch_info_nce,
+        cross_entropy_of_first,
         info_nce,
         negative_cosine,
         nt_xent,
@@ -55,6 +56,7 @@ __all__ = [
     "bank_nce",
     "batch_info_nce",
     "cosine_momentum",
+    "cross_entropy_of_first",
     "cross_view_entropy",
     "drawn_products",
     "embed_views",
@@ -90,6 +92,7 @@ _HOMES = {
     "bank_nce": "nce",
     "batch_info_nce": "losses",
     "cosine_momentum": "momentum",
+    "cross_entropy_of_first": "losses",
     "cross_view_entropy": "multicrop",
     "drawn_products": "products",
     "embed_views": "multicrop",
